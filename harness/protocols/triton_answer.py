@@ -1,0 +1,171 @@
+"""From the raw messages of a finished ModelStreamInfer call to an `Answer`; runs after the request is over.
+
+Every response of a decoupled model carries a delta. Token counts come from `num_output_tokens` (per response while
+streaming), from the ids themselves, or are assumed: one for any text.
+
+Within one request nearly every response differs from the one before only in its raw contents: the layout is parsed with
+protobuf once and reused as long as the bytes before the raw contents are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tritonclient.grpc import service_pb2
+
+from harness.protocols.answer import Answer
+from harness.protocols.grpc_frames import STATUS_UNAVAILABLE, Call
+from harness.protocols.protobuf_wire import read_varint
+
+_ERROR_TAG, _RESPONSE_TAG, _RAW_TAG = 0x0A, 0x12, 0x32
+_REJECTIONS = ("exceeds maximum queue size", "queue is full", "resource exhausted", "too many requests")
+_STATUS_DEADLINE, _STATUS_EXHAUSTED = 4, 8
+_TIMES = {
+    "arrival_time_ns": "server_arrival_ns",
+    "first_scheduled_time_ns": "server_first_scheduled_ns",
+    "first_token_time_ns": "server_first_token_ns",
+    "last_token_time_ns": "server_last_token_ns",
+}
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What the bytes before the raw contents say."""
+
+    head: bytes
+    names: tuple[str, ...]
+    final: bool
+
+
+def decode(call: Call) -> Answer:
+    """The answer of a call that has ended; its outcome follows gRPC status, Triton's errors and the final flag."""
+    reader = _Reader()
+    for stamp, message in zip(call.stamps, call.messages, strict=True):
+        reader.take(stamp, message)
+    outcome, error = _outcome(call, reader)
+    done_ns = reader.final_ns if outcome == "ok" and reader.final_ns is not None else call.ended_ns
+    return Answer(
+        outcome=outcome,
+        error=error,
+        done_ns=done_ns,
+        chunk_stamps_ns=reader.stamps,
+        chunk_tokens=reader.tokens,
+        tokens_counted=reader.counted,
+        text=b"".join(reader.texts),
+        input_tokens_server=reader.input_tokens,
+        output_tokens_server=sum(reader.tokens) if reader.counted_by_server else None,
+        **reader.times,
+    )
+
+
+class _Reader:
+    """Collects the chunks of one answer."""
+
+    def __init__(self) -> None:
+        self.stamps: list[int] = []
+        self.tokens: list[int] = []
+        self.texts: list[bytes] = []
+        self.times: dict[str, int] = {}
+        self.input_tokens: int | None = None
+        self.counted = self.counted_by_server = False
+        self.error: str | None = None
+        self.final_ns: int | None = None
+        self._layout: _Layout | None = None
+
+    def take(self, stamp: int, message: bytes) -> None:
+        """One ModelStreamInferResponse, received at `stamp`."""
+        if not message or message[0] == _ERROR_TAG:
+            self._take_error(message)
+            return
+        start = read_varint(message, 1)[1]
+        layout = self._layout
+        if layout is None or not message.startswith(layout.head, start):
+            layout = self._layout = self._parse(message, start)
+        raw = _raw_contents(message, start + len(layout.head), len(layout.names))
+        if layout.final:
+            self.final_ns = stamp
+        if layout.names:
+            self._take_outputs(stamp, dict(zip(layout.names, raw, strict=True)))
+
+    def _take_error(self, message: bytes) -> None:
+        response = service_pb2.ModelStreamInferResponse.FromString(message)
+        self.error = response.error_message or "empty response"
+
+    def _parse(self, message: bytes, start: int) -> _Layout:
+        """Parse one response with protobuf; what lies before its raw contents is the layout."""
+        response = service_pb2.ModelInferResponse.FromString(message[start:])
+        names = tuple(output.name for output in response.outputs)
+        contents = response.raw_output_contents
+        if len(contents) != len(names):
+            raise ValueError(f"{len(names)} outputs with {len(contents)} raw contents")
+        tail = sum(len(content) + 1 + _varint_size(len(content)) for content in contents)
+        final = response.parameters["triton_final_response"].bool_param if response.parameters else False
+        return _Layout(message[start : len(message) - tail], names, final)
+
+    def _take_outputs(self, stamp: int, outputs: dict[str, bytes]) -> None:
+        self.stamps.append(stamp)
+        self.tokens.append(self._count(outputs))
+        if "text_output" in outputs:
+            self.texts.append(outputs["text_output"][4:])
+        if "num_input_tokens" in outputs:
+            self.input_tokens = _integer(outputs["num_input_tokens"])
+        if "arrival_time_ns" in outputs:
+            self.times |= {column: _integer(outputs[name]) for name, column in _TIMES.items() if name in outputs}
+
+    def _count(self, outputs: dict[str, bytes]) -> int:
+        """Output tokens of one response: as the server says, as the ids show, else one for any text."""
+        if "num_output_tokens" in outputs:
+            self.counted = self.counted_by_server = True
+            return _integer(outputs["num_output_tokens"])
+        if "sequence_length" in outputs:
+            self.counted = True
+            return _integer(outputs["sequence_length"])
+        return 1 if len(outputs.get("text_output", b"")) > 4 else 0
+
+
+def _raw_contents(message: bytes, position: int, count: int) -> Sequence[bytes]:
+    """The raw contents (field 6 of ModelInferResponse) behind the layout."""
+    out = []
+    for _ in range(count):
+        if message[position] != _RAW_TAG:
+            raise ValueError("raw contents are not at the end of the response")
+        size = message[position + 1]
+        position += 2
+        if size > 127:
+            size, position = read_varint(message, position - 1)
+        out.append(message[position : position + size])
+        position += size
+    return out
+
+
+def _integer(raw: bytes) -> int:
+    """The first element of a little-endian integer tensor of 4 or 8 bytes."""
+    return int.from_bytes(raw[:8] if len(raw) == 8 else raw[:4], "little", signed=True)
+
+
+def _varint_size(value: int) -> int:
+    return max(1, (value.bit_length() + 6) // 7)
+
+
+def _outcome(call: Call, reader: _Reader) -> tuple[str, str | None]:
+    if reader.error is not None:
+        return ("rejected" if _is_rejection(reader.error) else "server_error"), reader.error
+    if call.status == 0:
+        if reader.final_ns is None:
+            return "bad_stream", "the stream ended without a final response"
+        return "ok", None
+    message = f"gRPC status {call.status}: {call.status_message}"
+    if call.lost and not reader.stamps:
+        return "connect_error", message
+    if reader.stamps or call.reset_code is not None:
+        return "bad_stream", message
+    if call.status == _STATUS_DEADLINE:
+        return "timeout", message
+    refused = call.http_status == "429" or call.status in (_STATUS_EXHAUSTED, STATUS_UNAVAILABLE)
+    return ("rejected" if refused or _is_rejection(call.status_message) else "server_error"), message
+
+
+def _is_rejection(message: str) -> bool:
+    lowered = message.lower()
+    return any(text in lowered for text in _REJECTIONS)

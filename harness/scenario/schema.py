@@ -1,0 +1,129 @@
+"""The scenario: one YAML file that says what is measured, under which load, for how long, and what is good enough.
+
+Durations are seconds (`_s`). Every value a person can write has its bounds here; the loader turns what breaks them into
+messages with file, line and field.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Discriminator,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    field_validator,
+    model_validator,
+)
+
+from harness.scenario.load import ClosedLoop, Load
+from harness.scenario.objective import Objective
+from harness.scenario.strict import Strict, mistake
+from harness.scenario.target import AttachTarget, EngineTarget, Slug
+from harness.scenario.workload import Workload, Workloads, refuse_same_names
+
+SCHEMA_VERSION = 1
+
+
+def _target_kind(value: Any) -> str:
+    """The tag of the union's member; no key of a file can read like it, so that locations stay unambiguous."""
+    if isinstance(value, AttachTarget) or (isinstance(value, dict) and "attach" in value):
+        return "server to attach to"
+    return "engine to start"
+
+
+Target = Annotated[
+    Annotated[EngineTarget, Tag("engine to start")] | Annotated[AttachTarget, Tag("server to attach to")],
+    Discriminator(_target_kind),
+]
+
+
+class Phases(Strict):
+    """Warm-up, window and drain of one repetition; the load is the same in all three."""
+
+    warm_up_s: NonNegativeFloat = Field(5.0, description="at least this long, and at least 2 x concurrency requests")
+    window_s: PositiveFloat | None = Field(None, description="length of the measured interval; default 30")
+    window_requests: PositiveInt | None = Field(None, description="instead of window_s: so many requests")
+    drain_limit_s: PositiveFloat | None = Field(
+        None, description="how long to wait for the last answers; default: the request timeout"
+    )
+
+    @property
+    def window_length_s(self) -> float | None:
+        """The window in seconds; None when it is measured in requests."""
+        return None if self.window_requests is not None else (self.window_s or 30.0)
+
+    @model_validator(mode="after")
+    def _one_window(self) -> Phases:
+        if self.window_s is not None and self.window_requests is not None:
+            raise mistake("window_s and window_requests exclude each other: keep one", "window_requests")
+        return self
+
+
+class Request(Strict):
+    """Settings of every single request."""
+
+    timeout_s: PositiveFloat = Field(120.0, description="a request not done by then counts as `timeout`")
+    stream: Literal[True] = Field(True, description="tokens are streamed as they are made")
+
+
+class Telemetry(Strict):
+    """What is sampled beside the load. A source that is not there is reported as not available, never as zero."""
+
+    period_s: PositiveFloat = Field(1.0, ge=0.1, description="time between two samples of a source")
+    nvml: bool = Field(True, description="GPUs of this host, through NVML")
+    metrics: bool = Field(True, description="Triton's metrics page")
+    statistics: bool = Field(True, description="Triton's per-model statistics before and after each window")
+    host: bool = Field(True, description="CPU and memory of load generator and server")
+
+
+class Scenario(Strict):
+    """One scenario file."""
+
+    version: Literal[1] = Field(description="version of this schema")
+    name: Slug = Field(description="name in run folders, reports and baselines")
+    description: str = Field("", description="one or two sentences for the report")
+    target: Target = Field(description="the server under test")
+    workload: Workloads = Field(description="what is asked; each workload of a list is measured at each load level")
+    load: Load = Field(description="how it is asked")
+    phases: Phases = Field(Phases(), description="warm-up, window and drain of each repetition")
+    request: Request = Field(Request(), description="settings of every single request")
+    repetitions: PositiveInt = Field(1, le=1000, description="identical measurements of every point")
+    seed: int = Field(1, ge=0, lt=2**63, description="everything drawn at random follows from it")
+    objectives: list[Objective] = Field(default_factory=list, description="all must hold")
+    telemetry: Telemetry = Field(Telemetry(), description="what is sampled beside the load")
+    store_prompts: bool = Field(False, description="keep prompt texts in the run folder; off: they are never stored")
+
+    @property
+    def number_of_points(self) -> int:
+        """Cells of the matrix workload x load level; each is measured `repetitions` times."""
+        return len(self.workload) * self.load.number_of_levels
+
+    @field_validator("workload")
+    @classmethod
+    def _names_differ(cls, workloads: list[Workload]) -> list[Workload]:
+        refuse_same_names([workload.name for workload in workloads], "workload")
+        return workloads
+
+    @field_validator("objectives")
+    @classmethod
+    def _objectives_differ(cls, objectives: list[Objective]) -> list[Objective]:
+        asked = [(each.metric, each.statistic) for each in objectives]
+        for index, (metric, statistic) in enumerate(asked):
+            if (metric, statistic) in asked[:index]:
+                raise mistake(f"{statistic or 'a bound'} of {metric} stands twice: keep one", index, "metric")
+        return objectives
+
+    @model_validator(mode="after")
+    def _window_can_be_filled(self) -> Scenario:
+        wanted, load = self.phases.window_requests, self.load
+        if wanted is None or not isinstance(load, ClosedLoop) or load.max_requests is None:
+            return self
+        needed = wanted + 2 * max(load.concurrency)
+        if load.max_requests < needed:
+            message = f"{load.max_requests} requests are not enough: warm-up (2 x concurrency) and window take {needed}"
+            raise mistake(message, "load", "max_requests")
+        return self
