@@ -1,0 +1,110 @@
+"""What all connections of a truth server share: behaviour, counters, log, timers, and the short answers."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+from harness.truth import models, wire
+from harness.truth.asked import Asked, find_model, read_name
+from harness.truth.behaviour import Behaviour
+from harness.truth.counting import TokenCounter
+from harness.truth.grpc import GrpcError, Status
+from harness.truth.schedule import Schedule, as_one_response, draw
+from harness.truth.sent_log import OpenRequest, Outcome, SentLog
+from harness.truth.timers import Timers
+from harness.units import from_seconds
+
+PREFIX = "/inference.GRPCInferenceService/"
+
+
+@dataclass
+class _Tally:
+    """What ModelStatistics tells of one model: requests and their summed duration."""
+
+    succeeded: int = 0
+    failed: int = 0
+    succeeded_ns: int = 0
+    failed_ns: int = 0
+
+
+class Service:
+    """Shared state. `shift_ns` is by how much stalls have moved all schedules so far."""
+
+    def __init__(self, behaviour: Behaviour, counter: TokenCounter, log: SentLog) -> None:
+        self.behaviour = behaviour
+        self.counter = counter
+        self.log = log
+        self.timers = Timers()
+        self.shift_ns = 0
+        self.frozen_until_ns = 0
+        self._tallies = {name: _Tally() for name in models.MODELS}
+        self._numbers = itertools.count()
+        self._stall_is_set = False
+
+    def schedule(self, asked: Asked) -> Schedule:
+        """The schedule of a request: by its id, or by its number among those without one."""
+        number = next(self._numbers)
+        schedule = draw(self.behaviour, asked.request_id or f"#{number}", asked.output_tokens)
+        return schedule if asked.is_streaming else as_one_response(schedule)
+
+    def note_inference(self, arrival_ns: int) -> None:
+        """An inference request came in; the first one starts the clock of the stall."""
+        if self.behaviour.stall_at_s is not None and not self._stall_is_set:
+            self._stall_is_set = True
+            self.timers.at(arrival_ns + from_seconds(self.behaviour.stall_at_s), self._stall)
+
+    def close(self, record: OpenRequest, outcome: Outcome, ended_ns: int) -> None:
+        """A request is over: into the log and the statistics."""
+        request = record.close(outcome, ended_ns)
+        self.log.add(request)
+        tally = self._tallies.get(request.model)
+        if tally is None:
+            return
+        duration_ns = ended_ns - request.request_complete_ns
+        if outcome is Outcome.COMPLETED:
+            tally.succeeded += 1
+            tally.succeeded_ns += duration_ns
+        else:
+            tally.failed += 1
+            tally.failed_ns += duration_ns
+
+    def answer(self, path: str, message: bytes) -> bytes:
+        """The response message of every call but the two of inference. Raises GrpcError."""
+        method = path.removeprefix(PREFIX)
+        if method in ("ServerLive", "ServerReady"):
+            return wire.number(1, True)
+        if method == "ServerMetadata":
+            return models.server_metadata(statistics=self.behaviour.statistics)
+        if method == "RepositoryIndex":
+            return models.repository_index()
+        if method == "ModelReady":
+            return wire.number(1, read_name(message) in models.MODELS)
+        if method == "ModelMetadata":
+            return models.metadata(find_model(read_name(message)))
+        if method == "ModelConfig" and self.behaviour.model_configuration:
+            return models.configuration(find_model(read_name(message)), decoupled=self.behaviour.decoupled)
+        if method == "ModelStatistics" and self.behaviour.statistics:
+            return self._statistics(read_name(message))
+        raise GrpcError(Status.UNIMPLEMENTED, f"the truth server does not offer {path}")
+
+    def _statistics(self, name: str) -> bytes:
+        """ModelStatisticsResponse for one model, or for all when the name is empty."""
+        names = [find_model(name).name] if name else list(models.MODELS)
+        return b"".join(wire.blob(1, _model_statistics(each, self._tallies[each])) for each in names)
+
+    def _stall(self, now_ns: int) -> None:
+        stall_ns = from_seconds(self.behaviour.stall_s)
+        self.frozen_until_ns = now_ns + stall_ns
+        self.shift_ns += stall_ns
+
+
+def _model_statistics(name: str, tally: _Tally) -> bytes:
+    success = wire.number(1, tally.succeeded) + wire.number(2, tally.succeeded_ns)
+    failure = wire.number(1, tally.failed) + wire.number(2, tally.failed_ns)
+    # Nothing queues here and nothing is converted: all the time of a request is its compute_infer.
+    none = wire.number(1, tally.succeeded)
+    durations = (success, failure, none, none, success, none)
+    inference = b"".join(wire.blob(field, duration) for field, duration in enumerate(durations, start=1))
+    counts = wire.number(4, tally.succeeded) + wire.number(5, tally.succeeded)
+    return wire.text(1, name) + wire.text(2, models.VERSION) + counts + wire.blob(6, inference)
