@@ -143,8 +143,9 @@ class RunFolder:
         _remove(parts)
         return int(merged.num_rows)
 
-    def merge_telemetry(self) -> None:
-        """Merge the telemetry and statistics parts into their Parquet files."""
+    def merge_parts(self) -> None:
+        """Merge all parts into their Parquet files."""
+        self.requests()
         self.telemetry()
         self.server_statistics()
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -15,8 +14,6 @@ from harness.errors import RunFolderError
 from harness.plan.prompts import PromptKey, PromptSource
 from harness.protocols.triton_grpc import ModelContract, RequestEncoder
 from harness.records.schemas import request_id
-
-Compose = Callable[[RequestEncoder, PromptSource, str, PromptKey, dict[str, Any]], bytes]
 
 
 @dataclass(frozen=True)
@@ -41,49 +38,61 @@ def build(task: MeasurementTask) -> list[PlannedRequest]:
     source = PromptSource.from_tokenizer(Path(task.tokenizer), task.prompt_seed) if task.tokenizer else None
     source = source or PromptSource.without_tokenizer(task.prompt_seed)
     encoder = RequestEncoder(ModelContract(task.model, task.inputs, task.outputs, task.batched))
-    compose = _compose_text if "text_input" in task.inputs else _compose_ids
-    return [_planned(task, row, source, compose, encoder) for row in _rows(task)]
+    takes_text = "text_input" in task.inputs
+    compose = _compose_text if takes_text else _compose_ids
+    return [
+        PlannedRequest(
+            index=row.number,
+            request_id=(name := request_id(task.point_id, task.arm, task.repetition, row.number)),
+            workload_part=row.workload_part,
+            tenant=row.tenant,
+            session_id=row.session_id,
+            turn=row.turn,
+            input_tokens=row.input_tokens,
+            output_tokens=row.output_tokens,
+            timeout_ns=row.timeout_ns,
+            message=compose(encoder, source, name, _key(task, row.number), row),
+            input_tokens_exact=source.exact or not takes_text,
+        )
+        for row in _rows(task)
+    ]
 
 
-def _rows(task: MeasurementTask) -> list[dict[str, Any]]:
+class _Row(NamedTuple):
+    """The columns of a plan row that a request needs, named as in the schema PLAN (`number` is `index` there)."""
+
+    number: int
+    workload_part: str
+    tenant: str
+    session_id: str | None
+    turn: int | None
+    input_tokens: int
+    output_tokens: int
+    timeout_ns: int
+    prompt_seed: int
+    prefix_ids: list[int] | None
+
+
+def _rows(task: MeasurementTask) -> list[_Row]:
     path = Path(task.run_folder) / "plan.parquet"
     mine = (pc.field("point_id") == task.point_id) & (pc.field("repetition") == task.repetition)
     mine &= pc.field("arm").is_null() if task.arm is None else pc.field("arm") == task.arm
-    rows: list[dict[str, Any]] = pq.read_table(path, filters=mine).sort_by("index").to_pylist()
-    if not rows:
+    columns = ["index", *_Row._fields[1:]]
+    table = pq.read_table(path, columns=columns, filters=mine).sort_by("index")
+    if table.num_rows == 0:
         raise RunFolderError(f"{path}: no requests planned for point {task.point_id}, repetition {task.repetition}")
-    return rows
+    return list(map(_Row._make, zip(*(table[name].to_pylist() for name in columns), strict=True)))
 
 
-def _planned(
-    task: MeasurementTask, row: dict[str, Any], source: PromptSource, compose: Compose, encoder: RequestEncoder
-) -> PlannedRequest:
-    name = request_id(task.point_id, task.arm, task.repetition, row["index"])
-    key = PromptKey(task.salt, task.attempt, task.point_id, task.arm, task.repetition, row["index"])
-    return PlannedRequest(
-        index=row["index"],
-        request_id=name,
-        workload_part=row["workload_part"],
-        tenant=row["tenant"],
-        session_id=row["session_id"],
-        turn=row["turn"],
-        input_tokens=row["input_tokens"],
-        output_tokens=row["output_tokens"],
-        timeout_ns=row["timeout_ns"],
-        message=compose(encoder, source, name, key, row),
-        input_tokens_exact=source.exact or compose is _compose_ids,
-    )
+def _key(task: MeasurementTask, index: int) -> PromptKey:
+    return PromptKey(task.salt, task.attempt, task.point_id, task.arm, task.repetition, index)
 
 
-def _compose_text(
-    encoder: RequestEncoder, source: PromptSource, name: str, key: PromptKey, row: dict[str, Any]
-) -> bytes:
-    text = source.text(key, row["input_tokens"], row["prompt_seed"], row["prefix_ids"] or ())
-    return encoder.text(name, text, row["output_tokens"])
+def _compose_text(encoder: RequestEncoder, source: PromptSource, name: str, key: PromptKey, row: _Row) -> bytes:
+    text = source.text(key, row.input_tokens, row.prompt_seed, row.prefix_ids)
+    return encoder.text(name, text, row.output_tokens)
 
 
-def _compose_ids(
-    encoder: RequestEncoder, source: PromptSource, name: str, key: PromptKey, row: dict[str, Any]
-) -> bytes:
-    ids = source.ids(key, row["input_tokens"], row["prompt_seed"], row["prefix_ids"] or ())
-    return encoder.ids(name, ids, row["output_tokens"])
+def _compose_ids(encoder: RequestEncoder, source: PromptSource, name: str, key: PromptKey, row: _Row) -> bytes:
+    ids = source.ids(key, row.input_tokens, row.prompt_seed, row.prefix_ids)
+    return encoder.ids(name, ids, row.output_tokens)

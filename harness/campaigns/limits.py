@@ -1,0 +1,24 @@
+"""What a plan may not ask of a target, checked before anything is measured."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from harness.errors import UsageError
+from harness.records.manifest import Deployment
+
+
+def refuse_clamped(plan: pa.Table, deployment: Deployment) -> None:
+    """Raise UsageError when a prompt and its answer exceed max_seq_len: the server would cut answers silently."""
+    limit = deployment.settings.get("max_seq_len")
+    if limit is None:
+        return
+    totals = plan.select(["point_id"]).append_column("total", pc.add(plan["input_tokens"], plan["output_tokens"]))
+    for row in totals.group_by("point_id").aggregate([("total", "max")]).to_pylist():
+        if row["total_max"] > int(limit):
+            raise UsageError(
+                f"point {row['point_id']} asks for up to {row['total_max']} tokens (prompt and answer), but the "
+                f"server's max_seq_len is {limit}: it would cut answers silently",
+                hint="lower input_tokens or output_tokens, or raise max_seq_len of the engine",
+            )

@@ -1,0 +1,74 @@
+"""From a point of the scenario and an open target to the task that a driver executes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from harness.drivers.task import Address, MeasurementTask, TlsFiles
+from harness.errors import UsageError
+from harness.protocols.triton_grpc import ModelContract, assumed, check
+from harness.records.manifest import Manifest, Point
+from harness.records.store import RunFolder
+from harness.scenario.schema import Scenario
+from harness.scenario.target import Tls
+from harness.target.opened import OpenTarget
+from harness.units import from_seconds
+
+WARM_UP_REQUESTS_PER_USER = 2
+
+
+def contract_of(target: OpenTarget) -> ModelContract:
+    """The tensors a request may use. Raises UsageError when the model is none that we can talk to."""
+    model, told = target.endpoint.model, target.contract
+    if told is None:
+        return assumed(model)
+    first = next((told.inputs[name] for name in ("text_input", "request_output_len") if name in told.inputs), None)
+    contract = ModelContract(
+        model=model,
+        inputs={name: tensor.datatype for name, tensor in told.inputs.items()},
+        outputs={name: tensor.datatype for name, tensor in told.outputs.items()},
+        batched=first is None or len(first.shape) > 1,
+    )
+    check(contract)
+    return contract
+
+
+def assignment(
+    scenario: Scenario, folder: RunFolder, manifest: Manifest, target: OpenTarget, point: Point, repetition: int
+) -> MeasurementTask:
+    """The task for one repetition of a closed-loop point. Raises UsageError for an open loop."""
+    if point.concurrency is None:
+        raise UsageError("open_loop is not built yet", hint="use load: {kind: closed_loop, concurrency: …}")
+    endpoint, phases, contract = target.endpoint, scenario.phases, contract_of(target)
+    host, _, port = endpoint.url.rpartition(":")
+    window_s = phases.window_length_s
+    return MeasurementTask(
+        run_folder=str(folder.path),
+        point_id=point.point_id,
+        ordinal=manifest.points.index(point),
+        arm=point.arm,
+        repetition=repetition,
+        attempt=manifest.attempt,
+        salt=manifest.salt,
+        prompt_seed=manifest.seed,
+        address=Address(host.strip("[]"), int(port), _files(endpoint.tls), dict(endpoint.headers)),
+        model=contract.model,
+        inputs=dict(contract.inputs),
+        outputs=dict(contract.outputs),
+        batched=contract.batched,
+        tokenizer=str(endpoint.tokenizer) if endpoint.tokenizer else None,
+        concurrency=point.concurrency,
+        warm_up_ns=from_seconds(phases.warm_up_s),
+        warm_up_requests=WARM_UP_REQUESTS_PER_USER * point.concurrency,
+        window_ns=None if window_s is None else from_seconds(window_s),
+        window_requests=phases.window_requests,
+        drain_limit_ns=from_seconds(phases.drain_limit_s or scenario.request.timeout_s),
+        store_prompts=scenario.store_prompts,
+    )
+
+
+def _files(tls: Tls | None) -> TlsFiles | None:
+    if tls is None:
+        return None
+    paths = {name: str(path) for name in ("ca_file", "cert_file", "key_file") if (path := getattr(tls, name))}
+    return dataclasses.replace(TlsFiles(**paths), server_name=tls.server_name)

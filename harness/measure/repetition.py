@@ -1,0 +1,109 @@
+"""Measure one repetition of one point: give the task to the driver, follow its events, sum up for the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from harness.clock import now
+from harness.drivers import task as tasks
+from harness.drivers.locust.driver import LocustDriver
+from harness.drivers.task import Finished, LiveFigures, MeasurementTask
+from harness.errors import DriverFailed, TargetNotReady
+from harness.measure.interruption import Interruption
+from harness.measure.observer import Observer
+from harness.records.manifest import Measurement, WorkerReport
+
+LOOK_EVERY_NS = 1_000_000_000  # looking may cost the server a connection
+
+WatchTarget = Callable[[], str | None]  # why the target is gone, None while it lives
+OnFigures = Callable[[LiveFigures], None]
+
+
+def measure(
+    task: MeasurementTask,
+    driver: LocustDriver,
+    observer: Observer,
+    interruption: Interruption,
+    why_target_gone: WatchTarget,
+    on_figures: OnFigures,
+) -> Measurement:
+    """One repetition. Raises DriverFailed when the driver dies, TargetNotReady when it cannot connect at all."""
+    watch = _Watch(driver, interruption, why_target_gone)
+    interruption.deferred = True
+    try:
+        for event in driver.measure(task, watch):
+            if event.kind == tasks.WINDOW_OPENS:
+                observer.read_edge("window_start", task.point_id, task.repetition, task.arm)
+            elif event.kind == tasks.WINDOW_CLOSED:
+                observer.read_edge("window_end", task.point_id, task.repetition, task.arm)
+            elif event.kind == tasks.PROGRESS:
+                on_figures(LiveFigures(**event.facts))
+            elif event.kind == tasks.FAILED:
+                raise _failure(event.facts, watch.target_gone)
+            elif event.kind == tasks.FINISHED:
+                return _measurement(task, Finished(**event.facts), watch.target_gone)
+    finally:
+        interruption.deferred = False
+    raise DriverFailed("the load generator ended without a result")
+
+
+class _Watch:
+    """Called several times a second while the driver works: passes on Ctrl-C, and notices a target that died."""
+
+    def __init__(self, driver: LocustDriver, interruption: Interruption, why_target_gone: WatchTarget) -> None:
+        self._driver = driver
+        self._interruption = interruption
+        self._why_target_gone = why_target_gone
+        self._stopped = False
+        self._next_look_ns: int = now()
+        self.target_gone: str | None = None
+
+    def __call__(self) -> None:
+        if now() >= self._next_look_ns and self.target_gone is None:
+            self.target_gone = self._why_target_gone()
+            self._next_look_ns = now() + LOOK_EVERY_NS
+        if (self.target_gone or self._interruption.requested) and not self._stopped:
+            self._stopped = True
+            self._driver.stop()
+
+
+def _failure(facts: dict[str, Any], target_gone: str | None) -> DriverFailed | TargetNotReady:
+    if target_gone is not None:
+        return TargetNotReady(target_gone)
+    if facts["target"]:
+        return TargetNotReady(facts["message"], hint="is the server still up? harness engine status")
+    return DriverFailed(facts["message"])
+
+
+def _measurement(task: MeasurementTask, finished: Finished, target_gone: str | None) -> Measurement:
+    ended, message = finished.ended, finished.sink_error
+    if target_gone is not None and ended == "interrupted":
+        ended, message = "target_lost", target_gone
+    worker = WorkerReport(
+        worker=0,
+        cpu_s=finished.cpu_s,
+        wall_s=finished.wall_s,
+        records_written=finished.records_written,
+        records_failed=finished.records_failed,
+        flush_ns_max=finished.flush_ns_max,
+        loop_lag_ns_p99=finished.loop_lag_ns_p99,
+        loop_lag_ns_max=finished.loop_lag_ns_max,
+    )
+    return Measurement(
+        point_id=task.point_id,
+        repetition=task.repetition,
+        arm=task.arm,
+        attempt=task.attempt,
+        complete=ended in ("window_over", "max_requests"),
+        ended=ended,
+        start_ns=finished.start_ns,
+        window_start_ns=finished.window_start_ns,
+        window_end_ns=finished.window_end_ns,
+        drain_end_ns=finished.drain_end_ns or now(),
+        taken=finished.taken,
+        never_taken=finished.never_taken,
+        records_expected=finished.taken,
+        workers=[worker],
+        message=message,
+    )

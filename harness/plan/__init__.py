@@ -1,0 +1,1 @@
+"""Everything that is drawn before anything runs: points, order, lengths, prompts. Pure but for two loaders."""

@@ -1,0 +1,79 @@
+"""Points and their order."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pytest
+from plan_scenarios import MIX, fixed, scenario
+
+from harness.errors import UsageError
+from harness.plan.matrix import MOST_REQUEST_BYTES, MOST_REQUESTS, order, points
+from harness.plan.sequence import draw_sequence
+
+
+def test_every_workload_meets_every_concurrency() -> None:
+    made = points(scenario([fixed("short", 16), fixed("long", 900)], (1, 4, 16), repetitions=3), "cpu-tiny")
+    assert [point.point_id for point in made] == ["short-c1", "short-c4", "short-c16", "long-c1", "long-c4", "long-c16"]
+    assert [point.concurrency for point in made] == [1, 4, 16, 1, 4, 16]
+    assert {(point.deployment_id, point.repetitions, point.load_kind) for point in made} == {
+        ("cpu-tiny", 3, "closed_loop")
+    }
+
+
+def test_point_ids_are_unique_and_safe_in_file_names() -> None:
+    ids = [p.point_id for p in points(scenario([fixed("a", 16), fixed("a-c1", 16), fixed("a.b_c", 9)], (1, 11)), "d")]
+    assert len(set(ids)) == len(ids) == 6
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name) for name in ids)
+
+
+def test_the_means_of_a_point_are_those_of_its_planned_sequence() -> None:
+    planned = scenario(MIX, max_requests=500)
+    sequence = draw_sequence(planned.workload[0], planned.seed, 500)
+    for point in points(planned, "d"):
+        assert point.input_tokens_mean == pytest.approx(sequence.input_tokens.mean())
+        assert point.output_tokens_mean == pytest.approx(sequence.output_tokens.mean())
+
+
+def test_max_requests_of_the_scenario_is_obeyed() -> None:
+    assert {point.max_requests for point in points(scenario(max_requests=77), "d")} == {77}
+
+
+def test_short_requests_are_bounded_by_number_long_ones_by_bytes() -> None:
+    short, long = points(scenario([fixed("short", 16), fixed("long", 8000)], [1], max_requests=None), "d")
+    assert short.max_requests == MOST_REQUESTS
+    assert long.max_requests is not None
+    assert 0.7 * MOST_REQUEST_BYTES < long.max_requests * 8000 * 7 <= MOST_REQUEST_BYTES
+
+
+def test_even_a_prompt_above_the_byte_bound_is_planned_once() -> None:
+    (huge,) = points(scenario(fixed("huge", 2**29), [1], max_requests=None), "d")
+    assert huge.max_requests == 1
+
+
+def test_the_order_visits_every_point_once_in_every_repetition() -> None:
+    made = points(scenario([fixed("short", 16), fixed("long", 900)], (1, 4, 16)), "d")
+    visited = [(point.point_id, repetition) for point, repetition in order(made, 4, seed=1)]
+    assert Counter(visited) == Counter((point.point_id, repetition) for point in made for repetition in range(4))
+    assert [repetition for _, repetition in visited] == sorted(repetition for _, repetition in visited)
+
+
+def test_the_order_follows_from_the_seed_and_differs_between_repetitions() -> None:
+    made = points(scenario(fixed("short", 16), range(1, 9)), "d")
+    first = order(made, 2, seed=1)
+    assert first == order(made, 2, seed=1)
+    assert first != order(made, 2, seed=2)
+    assert [point for point, _ in first[:8]] != [point for point, _ in first[8:]]
+
+
+def test_every_point_comes_first_about_equally_often() -> None:
+    made = points(scenario(fixed("short", 16), (1, 2, 3, 4)), "d")
+    firsts = Counter(point.concurrency for point, _ in order(made, 4000, seed=3)[::4])
+    assert all(abs(count - 1000) < 130 for count in firsts.values())  # 4 sigma is 110
+
+
+def test_an_open_loop_is_refused_by_name() -> None:
+    load = {"kind": "open_loop", "arrivals": {"process": "poisson", "request_rate_per_s": 2.0}}
+    with pytest.raises(UsageError, match="open_loop: arrivals come with the next release"):
+        points(scenario().model_validate({**scenario().model_dump(), "load": load}), "d")
