@@ -6,6 +6,7 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
+import certificates
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -13,7 +14,7 @@ import truth_target
 
 from harness.drivers import task as tasks
 from harness.drivers.locust.driver import LocustDriver
-from harness.drivers.task import Finished
+from harness.drivers.task import Address, Finished, TlsFiles
 from harness.records.store import RunFolder
 from harness.truth import process
 from harness.truth.behaviour import Behaviour
@@ -217,3 +218,30 @@ def test_a_disk_that_fills_up_later_ends_the_repetition_and_the_lost_rows_are_co
     assert finished.records_failed > 0
     assert finished.records_written + finished.records_failed == finished.taken
     assert "cannot write records" in str(finished.sink_error)
+
+
+@pytest.mark.skipif(certificates.MISSING, reason=certificates.WHY_SKIPPED)
+def test_tls_carries_the_same_streams(driver: LocustDriver, tmp_path: Path) -> None:
+    certificate, key = certificates.self_signed(tmp_path)
+    with process.start(PACED, tmp_path / "log", tls_certificate=certificate, tls_key=key) as server:
+        address = Address("127.0.0.1", server.port, TlsFiles(ca_file=str(certificate)), {"authorization": "Bearer x"})
+        task = truth_target.task(
+            tmp_path / "run", server.port, truth_target.scenario(4, 10, max_requests=40), address=address
+        )
+        truth_target.execute(driver, task)
+    rows = _rows(tmp_path / "run")
+    assert len(rows) == 40
+    assert {row["outcome"] for row in rows} == {"ok"}
+    assert {row["output_tokens_server"] for row in rows} == {10}
+
+
+@pytest.mark.skipif(certificates.MISSING, reason=certificates.WHY_SKIPPED)
+def test_a_certificate_that_is_not_trusted_is_one_clear_failure(driver: LocustDriver, tmp_path: Path) -> None:
+    certificate, key = certificates.self_signed(tmp_path)
+    other, _ = certificates.self_signed(tmp_path, "other")
+    with process.start(PACED, tmp_path / "log", tls_certificate=certificate, tls_key=key) as server:
+        address = Address("127.0.0.1", server.port, TlsFiles(ca_file=str(other)))
+        task = truth_target.task(tmp_path / "run", server.port, truth_target.scenario(2, 5), address=address)
+        events = truth_target.execute(driver, task)
+    assert [event.kind for event in events] == [tasks.FAILED]
+    assert "certificate" in events[0].facts["message"].lower()

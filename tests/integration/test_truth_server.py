@@ -8,10 +8,8 @@ from __future__ import annotations
 import itertools
 import os
 import queue
-import shutil
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import certificates
 import grpc
 import hpack
 import numpy as np
@@ -466,12 +465,9 @@ def test_http_1_and_plain_http_2_requests_are_turned_away(tmp_path: Path) -> Non
             assert client.is_server_live()
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with the openssl command")
+@pytest.mark.skipif(certificates.MISSING, reason=certificates.WHY_SKIPPED)
 def test_tls_with_alpn_carries_the_same_streams(tmp_path: Path) -> None:
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
-    subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True, timeout=60)
+    certificate, key = certificates.self_signed(tmp_path)
     log_path = tmp_path / "sent.jsonl"
     with process.start(Behaviour(), log_path, tls_certificate=certificate, tls_key=key) as truth:
         with connected(truth, ssl=True, root_certificates=str(certificate)) as client:

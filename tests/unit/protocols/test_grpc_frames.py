@@ -1,5 +1,6 @@
 """The frame core against hand-made HTTP/2 frames, cut at every byte."""
 
+import hpack
 import pytest
 
 from harness.protocols import grpc_frames as h2
@@ -151,3 +152,11 @@ def test_a_cancelled_call_is_forgotten_and_the_server_told() -> None:
     assert core.cancel(call) == frame(h2.RST_STREAM, 0, 1, h2.CANCEL.to_bytes(4, "big"))
     core.feed(frame(h2.DATA, 0, 1, _grpc(b"late")), 5)
     assert (call.messages, over, core.cancel(call)) == ([], [], b"")
+
+
+def test_metadata_travels_in_every_header_block_however_long() -> None:
+    block = h2.header_block("/s/M", "host:1", secure=True, metadata=[("authorization", "Bearer " + "x" * 500)])
+    fields = dict(hpack.Decoder().decode(block))
+    assert fields["authorization"] == "Bearer " + "x" * 500
+    assert (fields[":scheme"], fields[":path"], fields[":authority"]) == ("https", "/s/M", "host:1")
+    assert (fields["te"], fields["content-type"]) == ("trailers", "application/grpc")

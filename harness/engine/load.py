@@ -1,0 +1,40 @@
+"""Finding and reading an engine YAML file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.engine.spec import EngineSpec, spec_hash
+from harness.errors import UsageError
+from harness.resources import find_named
+from harness.scenario.strict_yaml import load_strict
+
+
+@dataclass(frozen=True)
+class LoadedEngine:
+    """An engine spec with the text it was read from."""
+
+    spec: EngineSpec
+    text: str
+    path: Path
+
+    @property
+    def hash(self) -> str:
+        """The spec's hash, see `spec_hash`."""
+        return spec_hash(self.spec)
+
+
+def load_engine(name_or_path: str) -> LoadedEngine:
+    """The engine with this name (in `./engines/`, then among the shipped ones) or in this file.
+
+    Raises UsageError when there is none, ScenarioError when it has mistakes.
+    """
+    path = find_named("engines", name_or_path)
+    spec, text = load_strict(path, EngineSpec)
+    if spec.name != path.stem:
+        raise UsageError(
+            f"{path}: name is {spec.name!r} but the file is called {path.name}",
+            hint=f"write `name: {path.stem}`, or rename the file to {spec.name}.yaml",
+        )
+    return LoadedEngine(spec, text, path)

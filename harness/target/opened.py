@@ -1,0 +1,112 @@
+"""A target as a campaign uses it: opened for the length of a run, whatever kind it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.engine.load import LoadedEngine, load_engine
+from harness.records.manifest import Deployment
+from harness.scenario.target import AttachTarget, EngineTarget
+from harness.target.attach import endpoint_of
+from harness.target.embedded import EmbeddedTarget
+from harness.target.endpoint import Endpoint
+from harness.target.reach import why_unreachable
+from harness.target.triton import Contract, Description, describe
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class OpenTarget:
+    """A target that is ready to be measured."""
+
+    endpoint: Endpoint
+    deployment: Deployment
+    contract: Contract | None  # None: the server does not tell its tensors
+    check_alive: Callable[[], str | None]  # None while it lives, else what happened; may take up to 5 s
+    log_path: Path | None  # None: the server's log is not ours
+
+
+@contextlib.contextmanager
+def open_target(
+    target: EngineTarget | AttachTarget, *, progress: Progress, log: Path | None = None
+) -> Iterator[OpenTarget]:
+    """Start the engine, or attach to the server, for the length of the block. `log`: where a started server's log goes.
+
+    Raises UsageError for a target that cannot exist, TargetNotReady for one that is not there or not ready.
+    """
+    if isinstance(target, AttachTarget):
+        yield _attached(target)
+        return
+    engine = load_engine(target.engine)
+    with EmbeddedTarget(engine, target.model, progress=progress, log=log) as embedded:
+        said = describe(embedded.endpoint)
+        yield OpenTarget(
+            endpoint=embedded.endpoint,
+            deployment=_engine_deployment(engine, embedded.endpoint, said),
+            contract=said.contract,
+            check_alive=embedded.check_alive,
+            log_path=embedded.log_path,
+        )
+
+
+def token_count_source(contract: Contract | None, endpoint: Endpoint) -> str:
+    """Where token counts come from: the server when it gives them, else the tokenizer, else chunks are counted."""
+    if contract is not None and contract.counts_tokens():
+        return "server"
+    return "tokenizer" if endpoint.tokenizer is not None else "chunks"
+
+
+def _attached(target: AttachTarget) -> OpenTarget:
+    endpoint = endpoint_of(target.attach, os.environ)
+    said = describe(endpoint)
+    return OpenTarget(
+        endpoint=endpoint,
+        deployment=_attach_deployment(endpoint, said),
+        contract=said.contract,
+        check_alive=lambda: why_unreachable(endpoint.url),
+        log_path=None,
+    )
+
+
+def _engine_deployment(engine: LoadedEngine, endpoint: Endpoint, said: Description) -> Deployment:
+    spec = engine.spec
+    return Deployment(
+        deployment_id=f"{spec.name}-{engine.hash[:8]}",
+        kind="embedded",
+        model=endpoint.model,
+        url=endpoint.url,
+        protocol=endpoint.protocol,
+        engine_name=spec.name,
+        engine_spec=engine.text,
+        engine_hash=engine.hash,
+        server=_server(said),
+        not_available=dict(said.not_available),
+        settings={**said.settings, **spec.settings.model_dump(mode="json"), "threads": spec.threads},
+        token_count_source=token_count_source(said.contract, endpoint),
+    )
+
+
+def _attach_deployment(endpoint: Endpoint, said: Description) -> Deployment:
+    gpus = endpoint.gpus
+    return Deployment(
+        deployment_id=endpoint.name,
+        kind="attach",
+        model=endpoint.model,
+        url=endpoint.url,
+        protocol=endpoint.protocol,
+        server=_server(said),
+        not_available=dict(said.not_available),
+        settings=dict(said.settings),
+        gpu_count=gpus.count if gpus else None,
+        gpu_product=gpus.product if gpus else None,
+        token_count_source=token_count_source(said.contract, endpoint),
+    )
+
+
+def _server(said: Description) -> dict[str, object]:
+    return {**said.server, "configurations": dict(said.configurations)}
