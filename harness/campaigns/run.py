@@ -41,6 +41,9 @@ from harness.telemetry.nvml_identity import identify
 from harness.telemetry.source import Unavailable
 
 
+SERVER_LOG_BYTES = 1 << 20
+
+
 @dataclass(frozen=True)
 class RunRequest:
     """What to run and where to keep it. With `resume`, the missing repetitions of that folder are measured."""
@@ -59,7 +62,7 @@ def run(request: RunRequest, display: Display) -> RunFolder:
     scenario = request.loaded.scenario
     with Interruption() as interruption, open_target(scenario.target, progress=display.step) as target:
         folder, manifest = _prepare(request, target, display)
-        with _naming(folder):
+        with _naming(folder), _keeping_server_log(target, folder):
             _measure_all(scenario, folder, manifest, target, interruption, display)
     return folder
 
@@ -188,6 +191,23 @@ def _merging(folder: RunFolder) -> Iterator[None]:
             folder.merge_parts()
         raise
     folder.merge_parts()
+
+
+@contextlib.contextmanager
+def _keeping_server_log(target: OpenTarget, folder: RunFolder) -> Iterator[None]:
+    """The end of the log of a server that we started stays with the run."""
+    try:
+        yield
+    finally:
+        if target.log_path is not None:
+            with contextlib.suppress(OSError):
+                folder.write_text("server.log", _tail(target.log_path, SERVER_LOG_BYTES))
+
+
+def _tail(path: Path, most_bytes: int) -> str:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - most_bytes))
+        return file.read().decode(errors="replace")
 
 
 @contextlib.contextmanager

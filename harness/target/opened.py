@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +61,7 @@ def token_count_source(contract: Contract | None, endpoint: Endpoint) -> str:
 
 
 def _attached(target: AttachTarget) -> OpenTarget:
-    endpoint = endpoint_of(target.attach, os.environ)
+    endpoint = endpoint_of(target.attach)
     said = describe(endpoint)
     return OpenTarget(
         endpoint=endpoint,

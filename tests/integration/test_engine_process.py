@@ -92,11 +92,20 @@ def engine(model_dir: Path, folder: Path, **settings: str) -> Iterator[Running]:
     try:
         channel = EngineChannel(connect(path, 20), "tensorrt_llm", on_statistics=statistics.append)
         yield Running(channel, statistics)
+        settle(statistics)
         channel.close(shutdown=True)
         assert process.wait(10) == 0
     finally:
         process.kill()
         process.wait()
+
+
+def settle(statistics: list[dict[str, Any]]) -> None:
+    """Until the engine has said that nothing runs."""
+    end = time.monotonic() + 5
+    while not statistics or statistics[-1]["request"]["active"]:
+        assert time.monotonic() < end, "never idle"
+        time.sleep(0.01)
 
 
 def seen(running: Running, part: str, name: str) -> list[float]:

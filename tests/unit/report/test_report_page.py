@@ -157,3 +157,19 @@ def test_chunks_of_several_tokens_show_tpot_and_inter_chunk_latency_instead_of_i
     shown = view(write_fixture_run(tmp_path / "run", options))
     assert {column.group for column in shown.table.columns} >= {"TPOT"}
     assert "inter-chunk latency" in next(figure.title for figure in shown.figures if figure.key == "distributions")
+
+
+def test_what_is_too_long_for_a_line_is_a_document_to_unfold(run_of_small: RunFolder) -> None:
+    manifest = run_of_small.manifest()
+    models = {"ensemble": [{"name": f"input_{number}", "dims": ["-1"]} for number in range(40)]}
+    server = {"configurations": models, "version": "2.51.0"}
+    edited(run_of_small, deployments=[dataclasses.replace(manifest.deployments[0], server=server)])
+    shown = view(run_of_small)
+    assert "Server cpu-tiny: configurations" in dict(shown.documents)
+    assert not any("input_39" in value for group in shown.identity for _, value in group.rows)
+    assert ("server version", "2.51.0") in shown.identity[1].rows
+
+
+@pytest.fixture
+def run_of_small(tmp_path: Path) -> RunFolder:
+    return write_fixture_run(tmp_path / "run", SMALL)
