@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from harness.errors import TargetNotReady
+from harness.scenario.surroundings import Surroundings
 from harness.scenario.target import Attach, AttachTarget, Tls
 from harness.target.opened import OpenTarget, open_target
 
@@ -73,7 +75,10 @@ def serving(servicer: Any, credentials: Any = None) -> Iterator[str]:
 
 @contextlib.contextmanager
 def attached(url: str, **settings: Any) -> Iterator[OpenTarget]:
-    with open_target(AttachTarget(attach=Attach(url=url, **settings)), progress=lambda _: None) as target:
+    """As the loader of scenarios makes it: variables are filled in from the environment."""
+    around = Surroundings(Path.cwd(), os.environ)
+    attach = Attach.model_validate({"url": url, **settings}, context=around)
+    with open_target(AttachTarget(attach=attach), progress=lambda _: None) as target:
         yield target
 
 
@@ -170,8 +175,9 @@ def test_refused_credentials_are_said_without_the_secret(monkeypatch: pytest.Mon
     assert "wrong-secret" not in str(error)
 
 
-def test_the_right_credentials_open_the_door_and_are_not_recorded() -> None:
-    with serving(Locked()) as url, attached(url, headers={"x-api-key": "right"}) as target:
+def test_the_right_credentials_open_the_door_and_are_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY", "right")
+    with serving(Locked()) as url, attached(url, headers={"x-api-key": "${KEY}"}) as target:
         assert target.endpoint.headers == {"x-api-key": "right"}
         assert "right" not in repr(target.deployment)
 

@@ -55,17 +55,22 @@ def test_every_reason_says_what_to_do():
     assert all(reason.code in REASONS for reason in reasons)
 
 
-@pytest.mark.parametrize(("n", "status"), [(ENOUGH, "VALID"), (ENOUGH - 1, "SUSPECT")])
-def test_a_p99_without_enough_requests_is_suspect(n, status):
+@pytest.mark.parametrize(("n", "status"), [(72, "VALID"), (71, "SUSPECT")])
+def test_a_p95_without_enough_requests_is_suspect(n, status):
     validity = judged([row(i) for i in range(n)])
     assert validity.status == status
 
 
+@pytest.mark.parametrize(("n", "status"), [(ENOUGH, "VALID"), (ENOUGH - 1, "SUSPECT")])
+def test_a_p99_that_an_objective_names_needs_its_requests(n, status):
+    validity = judged([row(i) for i in range(n)], percentiles=[("time_to_first_token", "p99")])
+    assert validity.status == status
+
+
 def test_too_few_requests_name_every_percentile_and_the_number_needed():
-    (reason,) = judged([row(i) for i in range(71)]).reasons
-    assert reason.message == (
-        "too few requests: p95 of time_to_first_token needs 72 (has 71), p99 of time_to_first_token needs 368 (has 71)"
-    )
+    (reason,) = judged([row(i) for i in range(71)], percentiles=[("time_to_first_token", "p99")]).reasons
+    assert "p95 of time_to_first_token needs 72 (has 71)" in reason.message
+    assert "p99 of time_to_first_token needs 368 (has 71)" in reason.message
     assert "at least 368" in reason.advice
 
 

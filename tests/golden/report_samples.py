@@ -1,0 +1,50 @@
+"""The samples in reports/samples: what the constructed run looks like in every format.
+
+Run this file to write them anew:
+
+.venv/bin/python tests/golden/report_samples.py
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+from fixture_run import write_fixture_run
+from rich.console import Console
+
+from harness.assess.assess import assess
+from harness.report import markdown, render, terminal
+from harness.report.writer import view_of
+
+FOLDER = Path(__file__).resolve().parents[2] / "reports" / "samples"
+TERMINAL_WIDTH = 120
+
+
+def render_samples(scratch: Path) -> dict[str, bytes]:
+    """File name → content. `scratch`: an empty folder for the run."""
+    folder = write_fixture_run(scratch / "run")
+    view = view_of(folder, assess(folder))
+    text = io.StringIO()
+    Console(file=text, width=TERMINAL_WIDTH, color_system=None).print(terminal.table(view))
+    return {
+        "constructed.html": render.html(view),
+        "constructed.md": markdown.summary(view),
+        "constructed.txt": text.getvalue().encode(),
+    }
+
+
+def main() -> int:
+    """Write the samples."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, content in render_samples(Path(scratch)).items():
+            (FOLDER / name).write_bytes(content)
+            print(f"{FOLDER / name}: {len(content)} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
