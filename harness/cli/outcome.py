@@ -1,0 +1,24 @@
+"""The end of `run` and `report`: assess the folder, write its files, print the table and the path of the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from harness.assess import assess, files
+from harness.errors import Ending
+from harness.records.store import RunFolder
+from harness.report import terminal, writer
+
+
+def conclude(path: Path, console: Console, *, allow_invalid: bool = False) -> Ending:
+    """Assess the run in this folder, write all its reports, print the summary; returns how it ended."""
+    folder = RunFolder.open(path)
+    assessment = assess.assess(folder)
+    files.write_files(folder, assessment)
+    view = writer.view_of(folder, assessment)
+    written = writer.write_all(folder, view)
+    console.print(terminal.table(view))
+    console.print(f"report: {next(file for file in written if file.suffix == '.html')}", highlight=False)
+    return assess.ending(assessment, allow_invalid=allow_invalid)
