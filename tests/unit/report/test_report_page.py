@@ -173,3 +173,9 @@ def test_what_is_too_long_for_a_line_is_a_document_to_unfold(run_of_small: RunFo
 @pytest.fixture
 def run_of_small(tmp_path: Path) -> RunFolder:
     return write_fixture_run(tmp_path / "run", SMALL)
+
+
+def test_what_goodput_asks_of_every_request_is_said(constructed_view: View, parsed: Page) -> None:
+    bounds = ("time_to_first_token at most 400 ms", "request_latency at most 1500 ms")
+    assert constructed_view.objectives.request_bounds == bounds
+    assert "; ".join(bounds) in parsed.text

@@ -1,0 +1,1 @@
+"""Figures of the report: content of a view → inline SVG, drawn by matplotlib without its pyplot."""

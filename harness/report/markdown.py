@@ -1,0 +1,83 @@
+"""`summary.md`: the first screen of the report and its table of points, for a merge request or a job summary."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from harness.report.shown import Cell, Column, PointsTable, View
+
+
+def summary(view: View) -> bytes:
+    """The summary in UTF-8."""
+    parts = [
+        f"# {_plain(view.title)}",
+        _plain(view.sentence),
+        _plain(view.measured_at),
+        f"**{view.verdict.word}**: {_plain(view.verdict.sentence)}",
+        _list(view.verdict.reasons),
+        "## What came out",
+        _list(view.results),
+        f"Objectives: {_plain(view.objectives.summary)}",
+        _list(view.objectives.titles),
+        _list(f"every request: {bound}" for bound in view.objectives.request_bounds),
+        _list(f"Note: {note}" for note in view.notes),
+        "## Points",
+        points(view.table),
+        _list(f"[{number}] {text}" for number, text in enumerate(view.table.footnotes, start=1)),
+        _plain(view.table.note),
+        *_findings(view),
+        "## Telemetry",
+        _list(f"{name}: {value}" for name, value in view.telemetry.rows),
+        "## To measure it again",
+        _fenced(view.command),
+    ]
+    return ("\n\n".join(part for part in parts if part) + "\n").encode("utf-8")
+
+
+def points(table: PointsTable) -> str:
+    """The table of points."""
+    heads = ["Workload", table.load_heading, "Validity", *map(_heading, table.columns)]
+    rows = [[row.workload, row.load, row.validity, *map(_cell, row.cells)] for row in table.rows]
+    return _table(heads, rows, ["---", "--:", "---", *["--:"] * len(table.columns)])
+
+
+def _findings(view: View) -> list[str]:
+    if not view.findings:
+        return []
+    rows = [[finding.point, finding.severity, finding.message, finding.advice] for finding in view.findings]
+    heads = ["Point", "Verdict", "What was seen", "What to do"]
+    return ["## What speaks against points", _table(heads, rows, ["---"] * len(heads))]
+
+
+def _table(heads: list[str], rows: list[list[str]], rule: list[str]) -> str:
+    lines = [map(_plain, heads), rule, *(map(_plain, row) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _heading(column: Column) -> str:
+    group = "" if column.group in ("", "Errors", "Within bounds") else f"{column.group} "
+    label = "error ratio" if column.group == "Errors" else column.label
+    return f"{group}{label}{f' ({column.unit})' if column.unit else ''}"
+
+
+def _cell(cell: Cell) -> str:
+    note = f" [{cell.footnote}]" if cell.footnote else ""
+    joined = f"{cell.text} {cell.detail}" if cell.kind == "missing" else f"{cell.text} ({cell.detail})"
+    return (joined if cell.detail else cell.text) + note
+
+
+def _list(items: Iterable[str]) -> str:
+    return "\n".join(f"- {_plain(item)}" for item in items)
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown and the HTML in it leave as it is, on one line."""
+    return re.sub(r"([\\`*_{}\[\]<>#|!])", r"\\\1", " ".join(text.split()))
+
+
+def _fenced(text: str) -> str:
+    """A code block whose fence is longer than any run of backticks in the text."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text}\n{fence}"

@@ -1,0 +1,73 @@
+"""The table of points for a terminal: as many columns as fit its width, the most wanted first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from harness.report.shown import PointsTable, View
+
+# (group, label) → heading, the most wanted first
+WANTED = {
+    ("", "n"): "n",
+    ("TTFT", "p50"): "TTFT",
+    ("TTFT", "p95"): "TTFT",
+    ("Throughput", "output tokens"): "output\ntokens",
+    ("Errors", "ratio"): "errors",
+    ("Request latency", "p95"): "latency",
+    ("ITL", "p50"): "ITL",
+    ("TPOT", "p50"): "TPOT",
+    ("Throughput", "requests"): "requests",
+    ("Within bounds", "attainment"): "attained",
+    ("Request latency", "p50"): "latency",
+    ("TTFT", "p99"): "TTFT",
+    ("Throughput", "per user p50"): "per\nuser",
+}
+STYLES = {"VALID": "green", "SUSPECT": "yellow", "INVALID": "bold red"}
+
+
+@dataclass(frozen=True)
+class _Points:
+    """The table of points, which drops its least wanted columns until it fits."""
+
+    points: PointsTable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wanted = list(WANTED)
+        drawn = _drawn(self.points, wanted)
+        while (
+            len(wanted) > 1 and console.measure(drawn, options=options.update(width=1000)).maximum > options.max_width
+        ):
+            wanted.pop()
+            drawn = _drawn(self.points, wanted)
+        yield drawn
+
+
+def table(view: View) -> RenderableType:
+    """The points, then the verdict, the objectives and the notes."""
+    lines = [f"{view.verdict.word}: {view.verdict.sentence}", *(f"  {reason}" for reason in view.verdict.reasons)]
+    lines += [f"Objectives: {view.objectives.summary}", *(f"Note: {note}" for note in view.notes)]
+    return Group(_Points(view.table), *(Text(line) for line in lines))
+
+
+def _drawn(points: PointsTable, wanted: Sequence[tuple[str, str]]) -> Table:
+    chosen = [number for number, c in enumerate(points.columns) if (c.group, c.label) in wanted]
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    drawn.add_column("workload", no_wrap=True)
+    drawn.add_column(points.load_heading.lower().replace(" ", "\n"), justify="right", no_wrap=True)
+    drawn.add_column("validity", no_wrap=True)
+    for number in chosen:
+        column = points.columns[number]
+        label = column.label if column.label.startswith("p") and column.label[1:].isdigit() else ""
+        below = f"{label} {column.unit}".strip()
+        heading = WANTED[column.group, column.label]
+        drawn.add_column(f"{heading}\n{below}" if below else heading, justify="right", no_wrap=True)
+    for row in points.rows:
+        validity = Text(row.validity, style=STYLES.get(row.validity, ""))
+        drawn.add_row(escape(row.workload), escape(row.load), validity, *(escape(row.cells[n].text) for n in chosen))
+    return drawn

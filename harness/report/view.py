@@ -1,0 +1,95 @@
+"""The view of a run: everything a report says, as strings and plottable numbers in the units of the screen.
+
+`build` is pure: manifest, scenario, assessment and tables in, a `View` out. No metric is computed here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from harness.metrics.results import Assessment
+from harness.records.manifest import Manifest
+from harness.report import headline, identity, judgements, key_table
+from harness.report.curves import heat_maps, percentiles, throughput_latency
+from harness.report.distributions import distributions
+from harness.report.outcomes import outcomes
+from harness.report.places import places
+from harness.report.shown import View
+from harness.report.timeline import timeline
+from harness.scenario.schema import Scenario
+
+
+def build(
+    manifest: Manifest, scenario: Scenario, assessment: Assessment, requests: pa.Table, telemetry: pa.Table
+) -> View:
+    """The view of a run. `requests` has schema REQUESTS, `telemetry` schema TELEMETRY."""
+    found = places(manifest, scenario, assessment)
+    return View(
+        title=headline.title(manifest),
+        sentence=headline.sentence(manifest, scenario, found),
+        description=scenario.description,
+        measured_at=headline.measured_at(manifest),
+        verdict=headline.verdict(found),
+        results=headline.results(found),
+        objectives=judgements.objectives(found, scenario),
+        notes=_notes(manifest, assessment),
+        table=key_table.points_table(found),
+        figures=(
+            throughput_latency(found),
+            percentiles(found),
+            distributions(found, manifest, requests),
+            heat_maps(found),
+            timeline(found, manifest, requests, telemetry, scenario.telemetry.period_s),
+            outcomes(found),
+        ),
+        findings=judgements.findings(found),
+        telemetry=identity.telemetry(manifest, _samples(telemetry)),
+        identity=identity.identity(manifest, scenario, found),
+        all_values=tuple((place.label, key_table.all_values(place)) for place in found if place.summary is not None),
+        definitions=identity.definitions(),
+        command=identity.command(manifest),
+        documents=identity.documents(manifest),
+        machine_json=_machine_json(manifest, assessment),
+    )
+
+
+def _notes(manifest: Manifest, assessment: Assessment) -> tuple[str, ...]:
+    """What a reader must know first: the run's own notes, and that it was stopped or lost its server."""
+    notes = [*manifest.notes, *assessment.notes]
+    stopped = [m for m in manifest.measurements if m.ended in ("interrupted", "target_lost", "driver_failed")]
+    for m in stopped:
+        words = {"interrupted": "the run was interrupted", "target_lost": "the server went away"}
+        why = words.get(m.ended, "the load generator failed")
+        notes.append(f"{why} at point {m.point_id}, repetition {m.repetition}; what was measured is kept")
+    return tuple(dict.fromkeys(notes))
+
+
+def _samples(telemetry: pa.Table) -> dict[str, int]:
+    counts = telemetry["source"].value_counts().to_pylist()
+    return {count["values"]: count["counts"] for count in counts}
+
+
+def _machine_json(manifest: Manifest, assessment: Assessment) -> str:
+    content = {
+        "run_id": manifest.run_id,
+        "scenario": manifest.scenario_name,
+        "scenario_hash": manifest.scenario_hash,
+        "harness_version": manifest.harness_version,
+        "assessment": assessment,
+    }
+    return json.dumps(
+        content, default=_plain, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Mappings and dataclasses as objects; fields that are null or false are left out, for the size of the page."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {name: content for name, content in fields.items() if content is not None and content is not False}

@@ -1,0 +1,45 @@
+"""The rim of the report: reads a run folder into a view, writes every format into the folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from harness.errors import RunFolderError
+from harness.metrics.results import Assessment
+from harness.records.store import RunFolder
+from harness.report import csv
+from harness.report.formats import FORMATS, REQUESTS_CSV
+from harness.report.shown import View
+from harness.report.view import build
+from harness.scenario.schema import Scenario
+from harness.scenario.strict_yaml import read_strict
+
+
+def view_of(folder: RunFolder, assessment: Assessment) -> View:
+    """The view of a run folder. Raises RunFolderError or ScenarioError when it cannot be read."""
+    manifest = folder.manifest()
+    scenario = read_strict(manifest.scenario_text, Scenario, Path(manifest.scenario_file))
+    return build(manifest, scenario, assessment, folder.requests(), folder.telemetry())
+
+
+def write_all(folder: RunFolder, view: View) -> list[Path]:
+    """Write report.html, summary.md and requests.csv into the folder; returns their paths.
+
+    Raises RunFolderError when one cannot be written.
+    """
+    try:
+        written = [_replace(folder.path / name, make(view)) for name, make in FORMATS.items()]
+        return [*written, csv.write(folder.requests(), folder.path / REQUESTS_CSV)]
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot write the report into {folder.path}: {error.strerror or error}",
+            hint=f"the records are safe: make room, then harness report {folder.path}",
+        ) from error
+
+
+def _replace(path: Path, content: bytes) -> Path:
+    draft = path.with_name(f".{path.name}.tmp")
+    draft.write_bytes(content)
+    os.replace(draft, path)
+    return path
