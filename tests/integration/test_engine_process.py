@@ -20,7 +20,7 @@ import pytest
 from embedded_server import SERVER_DIR, SETTINGS, VARIABLE, build_model, server_python
 
 sys.path.insert(0, str(SERVER_DIR))
-from channel import EngineChannel, EngineGone, connect
+from channel import EngineChannel, EngineGone, open_channel
 from generation import GenerationRequest
 
 PYTHON = server_python()
@@ -90,7 +90,7 @@ def engine(model_dir: Path, folder: Path, **settings: str) -> Iterator[Running]:
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     statistics: list[dict[str, Any]] = []
     try:
-        channel = EngineChannel(connect(path, 20), "tensorrt_llm", on_statistics=statistics.append)
+        channel = open_channel(path, 20, "tensorrt_llm", on_statistics=statistics.append)
         yield Running(channel, statistics)
         settle(statistics)
         channel.close(shutdown=True)
