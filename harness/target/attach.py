@@ -10,7 +10,7 @@ from harness.target.endpoint import Endpoint
 
 
 def endpoint_of(attach: Attach) -> Endpoint:
-    """The endpoint; its secrets were filled in when the scenario was loaded. Raises UsageError without its tokenizer."""
+    """The endpoint; the loader has filled in its secrets. Raises UsageError on a missing tokenizer."""
     return Endpoint(
         name=attach.slug,
         url=attach.url,

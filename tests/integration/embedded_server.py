@@ -1,10 +1,11 @@
 """Starts a real tritonserver with the two models of engines/repositories/cpu, for the contract tests.
 
-Needs a server environment: the variable HARNESS_SERVER_PYTHON names its interpreter. Not the product's launcher.
+The environment is the product's own, made when it is not there yet. The launcher is not: tests reach into this one.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import socket
@@ -17,9 +18,10 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.target.server_environment import prepare
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVER_DIR, REPOSITORY = ROOT / "engines" / "server", ROOT / "engines" / "repositories" / "cpu"
-VARIABLE = "HARNESS_SERVER_PYTHON"
 START_TIMEOUT_S, STOP_TIMEOUT_S = 60.0, 15.0
 SHAPE = {
     "vocabulary_size": 4096,
@@ -45,10 +47,10 @@ SETTINGS = {
 }
 
 
-def server_python() -> Path | None:
-    """The server environment's interpreter, or None if nobody named one."""
-    named = os.environ.get(VARIABLE)
-    return Path(named) if named else None
+@functools.cache
+def server_python() -> Path:
+    """The interpreter of the server environment."""
+    return prepare(lambda text: None).python
 
 
 def build_model(python: Path, out: Path) -> None:

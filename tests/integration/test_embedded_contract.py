@@ -25,7 +25,6 @@ grpcclient = pytest.importorskip("tritonclient.grpc")
 from embedded_client import Answer, Client, token_inputs  # noqa: E402
 from embedded_server import (  # noqa: E402
     SETTINGS,
-    VARIABLE,
     EmbeddedServer,
     build_model,
     command_line,
@@ -33,11 +32,7 @@ from embedded_server import (  # noqa: E402
     server_python,
 )
 
-PYTHON = server_python()
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(PYTHON is None, reason=f"{VARIABLE} does not name the interpreter of a server environment"),
-]
+pytestmark = pytest.mark.integration
 
 VOCABULARY, MAX_SEQ_LEN, MAX_BATCH = 4096, int(SETTINGS["max_seq_len"]), int(SETTINGS["max_batch_size"])
 PROMPT = [17, 451, 902, 33, 2048, 77, 1200, 9]
@@ -112,16 +107,14 @@ CONTRACT = {
 
 @pytest.fixture(scope="session")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    assert PYTHON is not None
     out = tmp_path_factory.mktemp("model") / "m1"
-    build_model(PYTHON, out)
+    build_model(server_python(), out)
     return out
 
 
 @pytest.fixture(scope="session")
 def server(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    assert PYTHON is not None
-    with EmbeddedServer(PYTHON, tmp_path_factory.mktemp("server"), model_dir) as running:
+    with EmbeddedServer(server_python(), tmp_path_factory.mktemp("server"), model_dir) as running:
         yield running
 
 
@@ -401,9 +394,8 @@ def test_neutral_values_of_everything_unsupported_are_accepted(client: Client) -
 
 
 def test_refused_settings_stop_the_server_with_the_reason_in_its_log(model_dir: Path, tmp_path: Path) -> None:
-    assert PYTHON is not None
     reason = r"maxTokensInPagedKvCache \(1024\) must be large enough to process at least 1 sequence"
-    small = EmbeddedServer(PYTHON, tmp_path, model_dir, settings={"max_tokens_in_paged_kv_cache": "1024"})
+    small = EmbeddedServer(server_python(), tmp_path, model_dir, settings={"max_tokens_in_paged_kv_cache": "1024"})
     with pytest.raises(RuntimeError, match="did not get ready"), small:
         pass
     log = small.log.read_text()
@@ -601,8 +593,7 @@ def test_the_metric_families_have_the_labels_of_tensorrt_llm(server: EmbeddedSer
 
 
 def own_server(model_dir: Path, folder: Path, **environment: str) -> EmbeddedServer:
-    assert PYTHON is not None
-    return EmbeddedServer(PYTHON, folder, model_dir, environment=environment)
+    return EmbeddedServer(server_python(), folder, model_dir, environment=environment)
 
 
 def assert_all_clients_hear(server: EmbeddedServer, pattern: str, kill: object = None) -> None:

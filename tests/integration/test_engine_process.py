@@ -17,17 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from embedded_server import SERVER_DIR, SETTINGS, VARIABLE, build_model, server_python
+from embedded_server import SERVER_DIR, SETTINGS, build_model, server_python
 
 sys.path.insert(0, str(SERVER_DIR))
 from channel import EngineChannel, EngineGone, open_channel
 from generation import GenerationRequest
 
-PYTHON = server_python()
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(PYTHON is None, reason=f"{VARIABLE} does not name the interpreter of a server environment"),
-]
+pytestmark = pytest.mark.integration
 ENGINE_SETTINGS = {
     name: text
     for name, text in SETTINGS.items()
@@ -75,9 +71,8 @@ class Running:
 
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    assert PYTHON is not None
     out = tmp_path_factory.mktemp("model") / "m1"
-    build_model(PYTHON, out)
+    build_model(server_python(), out)
     return out
 
 
@@ -85,7 +80,14 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def engine(model_dir: Path, folder: Path, **settings: str) -> Iterator[Running]:
     """Raises EngineGone if it refuses to start."""
     path = str(folder / "engine.sock")
-    command = [str(PYTHON), str(SERVER_DIR / "engine_process.py"), "--socket", path, "--engine-dir", str(model_dir)]
+    command = [
+        str(server_python()),
+        str(SERVER_DIR / "engine_process.py"),
+        "--socket",
+        path,
+        "--engine-dir",
+        str(model_dir),
+    ]
     command += ["--settings", json.dumps({**ENGINE_SETTINGS, **settings}), "--parent", str(os.getpid())]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     statistics: list[dict[str, Any]] = []
@@ -196,7 +198,14 @@ def test_what_cannot_be_honoured_is_refused_by_name(
 
 
 def test_the_engine_process_does_not_start_without_its_parent(model_dir: Path, tmp_path: Path) -> None:
-    command = [str(PYTHON), str(SERVER_DIR / "engine_process.py"), "--socket", str(tmp_path / "s"), "--settings", "{}"]
+    command = [
+        str(server_python()),
+        str(SERVER_DIR / "engine_process.py"),
+        "--socket",
+        str(tmp_path / "s"),
+        "--settings",
+        "{}",
+    ]
     orphan = subprocess.run([*command, "--engine-dir", str(model_dir), "--parent", "1"], timeout=20, check=False)
     assert orphan.returncode == 1
     assert not (tmp_path / "s").exists()

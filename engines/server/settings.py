@@ -1,0 +1,124 @@
+"""The engine's settings, with TensorRT-LLM's names and meaning, read from the parameters of the `tensorrt_llm` model.
+
+Strict: a setting that is missing, wrong, or that this engine cannot honour is refused by name when the model loads.
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+GUARANTEED_NO_EVICT, MAX_UTILIZATION = "guaranteed_no_evict", "max_utilization"
+TRUE, FALSE = {"true", "True", "TRUE", "1"}, {"false", "False", "FALSE", "0"}  # what TensorRT-LLM's backend accepts
+
+# Parameters of the model that are not settings of the engine.
+PLUMBING = {"server_dir", "socket_path", "engine_dir", "cancellation_check_period_ms", "FORCE_CPU_ONLY_INPUT_TENSORS"}
+
+
+class RefusedSetting(ValueError):
+    """A setting that cannot be honoured; the text names it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Limits in tokens, except max_batch_size (requests) and threads."""
+
+    max_batch_size: int
+    max_num_tokens: int
+    max_seq_len: int
+    max_tokens_in_paged_kv_cache: int
+    batch_scheduler_policy: str
+    enable_kv_cache_reuse: bool
+    enable_chunked_context: bool
+    threads: int
+
+    @classmethod
+    def parse(cls, parameters: Mapping[str, str]) -> Settings:
+        """Raises RefusedSetting."""
+        unknown = set(parameters) - PLUMBING - set(cls.__dataclass_fields__)
+        if unknown:
+            raise RefusedSetting(f"this engine cannot honour {', '.join(sorted(unknown))}: remove the setting")
+        settings = cls(
+            max_batch_size=_positive(parameters, "max_batch_size"),
+            max_num_tokens=_positive(parameters, "max_num_tokens"),
+            max_seq_len=_positive(parameters, "max_seq_len"),
+            max_tokens_in_paged_kv_cache=_positive(parameters, "max_tokens_in_paged_kv_cache"),
+            batch_scheduler_policy=_policy(parameters),
+            enable_kv_cache_reuse=_switch(parameters, "enable_kv_cache_reuse"),
+            enable_chunked_context=_switch(parameters, "enable_chunked_context"),
+            threads=_positive(parameters, "threads"),
+        )
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        if self.max_seq_len < 2:
+            raise RefusedSetting("max_seq_len must leave room for a prompt and one token: at least 2")
+        if self.max_num_tokens < self.max_batch_size:
+            raise RefusedSetting(
+                f"max_num_tokens ({self.max_num_tokens}) must be at least max_batch_size ({self.max_batch_size}): "
+                "every running request needs one token per iteration"
+            )
+        whole_again = self.batch_scheduler_policy == MAX_UTILIZATION and not self.enable_chunked_context
+        if whole_again and self.max_num_tokens < self.max_seq_len:
+            raise RefusedSetting(
+                f"batch_scheduler_policy max_utilization without enable_chunked_context needs max_num_tokens "
+                f"({self.max_num_tokens}) >= max_seq_len ({self.max_seq_len}): a paused request is computed again "
+                "in one iteration"
+            )
+
+    def check_blocks(self, block_tokens: int) -> None:
+        """TensorRT-LLM's rule and text: the longest possible request must fit into the cache alone."""
+        needed = blocks(self.max_seq_len, block_tokens)
+        if self.max_tokens_in_paged_kv_cache // block_tokens < needed:
+            raise RefusedSetting(
+                f"maxTokensInPagedKvCache ({self.max_tokens_in_paged_kv_cache}) must be large enough to process at "
+                f"least 1 sequence to completion (i.e. must be larger than beam_width (1) * tokensPerBlock "
+                f"({block_tokens}) * maxBlocksPerSeq ({needed}))"
+            )
+
+    @property
+    def max_input_tokens(self) -> int:
+        """The longest prompt: one token of max_seq_len is for the output, and unchunked prompts go in one iteration."""
+        longest = self.max_seq_len - 1
+        return longest if self.enable_chunked_context else min(longest, self.max_num_tokens)
+
+
+def blocks(tokens: int, block_tokens: int) -> int:
+    """KV blocks that hold so many tokens."""
+    return -(-tokens // block_tokens)
+
+
+def _given(parameters: Mapping[str, str], name: str) -> str:
+    text = parameters.get(name, "").strip()
+    if not text or text.startswith("${"):
+        raise RefusedSetting(f"{name} is not set")
+    return text
+
+
+def _positive(parameters: Mapping[str, str], name: str) -> int:
+    text = _given(parameters, name)
+    try:
+        number = int(text)
+    except ValueError:
+        raise RefusedSetting(f"{name} must be a whole number, not '{text}'") from None
+    if number < 1:
+        raise RefusedSetting(f"{name} must be at least 1, not {number}")
+    return number
+
+
+def _switch(parameters: Mapping[str, str], name: str) -> bool:
+    text = _given(parameters, name)
+    if text not in TRUE | FALSE:
+        raise RefusedSetting(f"{name} must be true or false, not '{text}'")
+    return text in TRUE
+
+
+def _policy(parameters: Mapping[str, str]) -> str:
+    policy = _given(parameters, "batch_scheduler_policy")
+    if policy not in (GUARANTEED_NO_EVICT, MAX_UTILIZATION):
+        raise RefusedSetting(
+            f"batch_scheduler_policy must be {GUARANTEED_NO_EVICT} or {MAX_UTILIZATION}, not '{policy}'"
+        )
+    return policy
