@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ from harness.target.process import is_alive
 from harness.target.readiness import why_dead
 
 LOGS_KEPT = 20
+SETTLE_S = 0.5
 
 
 class EmbeddedTarget:
@@ -65,13 +68,14 @@ class EmbeddedTarget:
     def check_alive(self) -> str | None:
         """None while the server runs with all its processes; else what ended and how."""
         running = self._running()
-        dead = why_dead(running.child.popen, self.log_path)
-        if dead is not None:
-            return dead
         gone = [member.pid for member in running.family if not is_alive(member)]
         if gone:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running.child.popen.wait(SETTLE_S)  # Triton itself may be on its way out: then that is the cause
+        dead = why_dead(running.child.popen, self.log_path)
+        if dead is None and gone:
             return f"a process of the server ended: pid {', '.join(map(str, gone))}; see {self.log_path}"
-        return None
+        return dead
 
     def _running(self) -> Launched:
         if self._launched is None:

@@ -23,7 +23,9 @@ def test_a_vanished_process_is_a_gap():
     gone = 2**22 + 1  # beyond the largest process id of Linux
     source = host.open_source({"server": [gone], "harness": [os.getpid()]})
     assert {sample.entity.partition("/")[0] for sample in source.read()} == {"host", "harness"}
-    assert {sample.entity for sample in source.read_edge()} == {f"harness/{os.getpid()}"}
+    entities = {sample.entity for sample in source.read_edge()}  # other tests' servers may be our children
+    assert f"harness/{os.getpid()}" in entities
+    assert not [entity for entity in entities if entity.startswith("server")]
 
 
 def test_utilisation_takes_two_reads():
