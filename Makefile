@@ -48,11 +48,11 @@ $(VENV)/runtime: requirements/runtime.txt pyproject.toml
 	@echo "setting up $(VENV) (once, about half a minute)"
 	@$(PYTHON) --version >/dev/null 2>&1 || { echo "$(PYTHON) is missing: install Python 3.11, or call make PYTHON=<path>"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --require-hashes -r requirements/runtime.txt
+	$(PIP) install --no-compile --require-hashes -r requirements/runtime.txt
 	$(PIP) install --no-deps --editable .
 	@touch $@
 
 $(VENV)/development: requirements/development.txt $(VENV)/runtime
 	@echo "adding what tests and linters need"
-	$(PIP) install --require-hashes -r requirements/development.txt
+	$(PIP) install --no-compile --require-hashes -r requirements/development.txt
 	@touch $@
