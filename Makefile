@@ -22,8 +22,9 @@ lint: $(VENV)/development ## ruff: style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/development ## mypy --strict
+types: $(VENV)/development ## mypy --strict, also on what runs inside the server's environment
 	$(BIN)/mypy
+	MYPYPATH=engines/server $(BIN)/mypy --strict --ignore-missing-imports engines/server/*.py
 
 contracts: $(VENV)/development ## the layers of harness/README.md
 	$(BIN)/lint-imports --no-cache
