@@ -58,10 +58,11 @@ def truncation(series: Floats) -> Truncation | None:
     scores = [float(np.square(means[d:] - means[d:].mean()).sum()) / (means.size - d) ** 2 for d in _cuts(means)]
     cut = int(np.argmin(scores))
     before, after = means[:cut], means[cut:]
-    within = float(np.square(after - after.mean()).sum() + (np.square(before - before.mean()).sum() if cut else 0.0))
     level = float(after.mean())
-    noise = (within / max(1, means.size - (2 if cut else 1))) ** 0.5
-    return Truncation(means.size, cut, float(before.mean()) if cut else level, level, noise)
+    level_before = float(before.mean()) if cut else level
+    residuals = np.concatenate([before - level_before, after - level])
+    noise = (float(np.square(residuals).sum()) / (means.size - 2)) ** 0.5
+    return Truncation(means.size, cut, level_before, level, noise)
 
 
 def _cuts(means: Floats) -> range:

@@ -41,7 +41,7 @@ SERVER_LESS_REQUESTS = 2.0
 FEWEST_SAMPLES = 5  # of a gauge in the window
 
 # steady state
-STEADY_SHIFT = 0.10  # relative difference of level before and after MSER-5's cut
+STEADY_SHIFT = 0.15  # relative difference of level before and after MSER-5's cut
 STEADY_SIGNIFICANCE = 4.0  # … in standard errors
 GROWTH_SHARE = 0.25  # lower bound of the rise of in-flight over the window, relative to its mean
 GROWTH_DEVIATIONS = 3.0  # … and in Poisson standard deviations of the mean
