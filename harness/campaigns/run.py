@@ -17,6 +17,7 @@ from pathlib import Path
 
 import harness
 from harness import clock
+from harness.campaigns.calibration_profile import in_force_as_json
 from harness.campaigns.display import Display
 from harness.campaigns.limits import refuse_clamped
 from harness.drivers.locust.driver import LocustDriver
@@ -32,6 +33,7 @@ from harness.plan.draw import draw
 from harness.plan.empirical import with_files_read
 from harness.plan.estimate import estimate
 from harness.plan.prompts import PromptSource
+from harness.records.calibration import FILE as CALIBRATION_FILE
 from harness.records.manifest import MANIFEST_VERSION, Deployment, Manifest, Measurement, Point
 from harness.records.store import RunFolder
 from harness.scenario.loader import Loaded
@@ -84,6 +86,7 @@ def _prepare(request: RunRequest, target: OpenTarget, display: Display) -> tuple
     manifest = _first_manifest(request, folder, target.deployment, points)
     folder.write_manifest(manifest)
     folder.write_plan(plan)
+    folder.write_text(CALIBRATION_FILE, in_force_as_json())
     return folder, manifest
 
 
