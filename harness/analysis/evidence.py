@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from harness.metrics.columns import Flags, RepetitionKey, Rows, rows_of
+from harness.metrics.columns import Flags, Floats, Ints, RepetitionKey, Rows, known, rows_of
+from harness.metrics.repetition import Repetition
 from harness.metrics.results import PointSummary, Reason
 from harness.metrics.summary import measurements_of
-from harness.metrics.window import origins, window_of
-from harness.records.manifest import Manifest, Measurement, Point
-from harness.records.schemas import REQUESTS
+from harness.metrics.window import Window, origins, window_of
+from harness.records.calibration import Calibration
+from harness.records.manifest import Deployment, Manifest, Measurement, Point
+from harness.records.schemas import REQUESTS, TELEMETRY
+from harness.scenario.load import ClosedLoop, OpenLoop
+
+Load = ClosedLoop | OpenLoop
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a run folder holds besides manifest and records; whatever is missing silences the reasons that need it."""
+
+    load: Load | None = None  # of the scenario: names the arrival process
+    plan: pa.Table | None = None  # schema PLAN
+    telemetry: pa.Table = field(default_factory=TELEMETRY.empty_table)
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True)
@@ -22,13 +39,67 @@ class MeasuredRepetition:
 
     measurement: Measurement
     point: Point
+    deployment: Deployment
     rows: Rows
+    beside: Beside
 
-    @property
+    @cached_property
+    def window(self) -> Window | None:
+        """The measured interval; None when it never opened."""
+        return window_of(self.measurement)
+
+    @cached_property
+    def repetition(self) -> Repetition | None:
+        """The same rows, ready for the formulas of the metrics; None when the window never opened."""
+        return None if self.window is None else Repetition(self.point, self.deployment, self.window, self.rows, ())
+
+    @cached_property
+    def origin_ns(self) -> Ints:
+        """The instant from which each request's latency counts."""
+        return origins(self.point, self.rows)
+
+    @cached_property
     def cohort(self) -> Flags:
         """Requests of the window; none when it never opened."""
-        window = window_of(self.measurement)
-        return np.zeros(len(self.rows), dtype=bool) if window is None else window.holds(origins(self.point, self.rows))
+        return np.zeros(len(self.rows), dtype=bool) if self.window is None else self.window.holds(self.origin_ns)
+
+    @cached_property
+    def ended_ns(self) -> Ints:
+        """The last instant at which each request was observed: done, else the end of the drain."""
+        return np.where(known(self.rows.done_ns), self.rows.done_ns, self.measurement.drain_end_ns)
+
+    @property
+    def open_loop(self) -> bool:
+        """Whether requests had intended instants."""
+        return self.point.load_kind == "open_loop"
+
+    @cached_property
+    def first_token_p50_ns(self) -> float | None:
+        """The median time from send to first token of the cohort: what the instrument's own errors are measured by."""
+        rows = self.rows
+        chosen = self.cohort & known(rows.first_token_ns) & known(rows.sent_ns)
+        return float(np.median(rows.first_token_ns[chosen] - rows.sent_ns[chosen])) if chosen.any() else None
+
+    def telemetry(self, source: str | None, metric: str, *, margin_ns: int = 0) -> list[tuple[str, Ints, Floats]]:
+        """(entity, instants, values) of one metric in the window, give or take a margin."""
+        if self.window is None:
+            return []
+        return _samples(self.beside.telemetry, source, metric, self.window, margin_ns)
+
+
+def _samples(
+    table: pa.Table, source: str | None, metric: str, window: Window, margin_ns: int
+) -> list[tuple[str, Ints, Floats]]:
+    chosen = pc.and_(pc.equal(table["metric"], metric), pc.greater_equal(table["time_ns"], window.start_ns - margin_ns))
+    chosen = pc.and_(chosen, pc.less_equal(table["time_ns"], window.end_ns + margin_ns))
+    if source is not None:
+        chosen = pc.and_(chosen, pc.equal(table["source"], source))
+    rows = table.filter(chosen).sort_by("time_ns")
+    found = []
+    for entity in sorted(set(rows["entity"].to_pylist())):
+        own = rows.filter(pc.equal(rows["entity"], entity))
+        found.append((entity, own["time_ns"].to_numpy(), own["value"].to_numpy()))
+    return found
 
 
 @dataclass(frozen=True)
@@ -39,6 +110,7 @@ class Evidence:
     repetitions: Sequence[MeasuredRepetition]
     summary: PointSummary
     percentiles: Sequence[tuple[str, str]]  # (metric, statistic) that somebody will look at
+    beside: Beside
 
     def each(self, problem: Callable[[MeasuredRepetition], str | None]) -> list[str]:
         """What is wrong with each repetition, named where there are several."""
@@ -54,6 +126,15 @@ class Evidence:
         if found:
             yield Reason(code, severity, "; ".join(found), advice)
 
+    def graded(
+        self, code: str, problem: Callable[[MeasuredRepetition], tuple[str, str] | None], advice: str
+    ) -> Iterator[Reason]:
+        """As `reason`, for a problem that comes as (severity, words): the worst severity of all repetitions counts."""
+        found = [graded for r in self.repetitions if (graded := problem(r))]
+        if found:
+            severity = "INVALID" if any(severity == "INVALID" for severity, _ in found) else "SUSPECT"
+            yield from self.reason(code, severity, lambda r: (problem(r) or ("", None))[1], advice)
+
 
 def evidence_for(
     manifest: Manifest,
@@ -61,10 +142,18 @@ def evidence_for(
     point: Point,
     summary: PointSummary,
     percentiles: Sequence[tuple[str, str]],
+    beside: Beside,
 ) -> Evidence:
     """The evidence about one point. `tables`: the rows of each repetition (`metrics.columns.by_repetition`)."""
+    deployment = manifest.deployment(point.deployment_id)
     measured = [
-        MeasuredRepetition(m, point, rows_of(tables.get((m.point_id, m.arm, m.repetition), REQUESTS.empty_table())))
+        MeasuredRepetition(
+            m,
+            point,
+            deployment,
+            rows_of(tables.get((m.point_id, m.arm, m.repetition), REQUESTS.empty_table())),
+            beside,
+        )
         for m in measurements_of(manifest, point)
     ]
-    return Evidence(point, measured, summary, percentiles)
+    return Evidence(point, measured, summary, percentiles, beside)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harness.analysis import token_counts
-from harness.analysis.evidence import Evidence, MeasuredRepetition, evidence_for
+from harness.analysis import achieved, client, hardware, reuse, schedule, steadiness, token_counts
+from harness.analysis.evidence import Beside, Evidence, MeasuredRepetition, evidence_for
 from harness.analysis.thresholds import PERCENTILES_WANTED
 from harness.metrics.columns import by_repetition, known
 from harness.metrics.order_statistics import smallest_n
@@ -31,17 +31,19 @@ def judge(
     requests: pa.Table,
     summaries: Sequence[PointSummary],
     percentiles: Sequence[tuple[str, str]] = (),
+    beside: Beside | None = None,
 ) -> dict[str, Validity]:
     """The validity of every point of the manifest, by point id.
 
-    `requests` has schema REQUESTS; `percentiles`: (metric, statistic) pairs that objectives need.
+    `requests` has schema REQUESTS; `percentiles`: (metric, statistic) pairs that objectives need; `beside`: what else
+    the run folder holds. What is not given silences the reasons that need it.
     """
     tables, reasons = by_repetition(requests), dict[str, list[Reason]]()
     wanted = list(dict.fromkeys([*PERCENTILES_WANTED, *percentiles]))
     by_point = {(summary.point_id, summary.arm): summary for summary in summaries}
     for point in manifest.points:
         summary = by_point[point.point_id, point.arm]
-        evidence = evidence_for(manifest, tables, point, summary, wanted)
+        evidence = evidence_for(manifest, tables, point, summary, wanted, beside or Beside())
         reasons.setdefault(point.point_id, []).extend(reasons_for(evidence))
     return {point_id: _validity(found) for point_id, found in reasons.items()}
 
@@ -201,4 +203,22 @@ REASONS: Mapping[str, Callable[[Evidence], Iterator[Reason]]] = {
     "sample_size": sample_size,
     "token_counts": token_counts.find,
     "phases": phases,
+    "stopped_saturated": schedule.stopped_saturated,
+    "unsent_arrivals": schedule.unsent_arrivals,
+    "late_arrivals": schedule.late_arrivals,
+    "schedule_lag": schedule.schedule_lag,
+    "arrivals": schedule.arrivals,
+    "client_standstill": client.client_standstill,
+    "client_cpu": client.client_cpu,
+    "client_lag": client.client_lag,
+    "client_ceiling": client.client_ceiling,
+    "achieved_concurrency": achieved.achieved_concurrency,
+    "achieved_rate": achieved.achieved_rate,
+    "server_in_flight": achieved.server_in_flight,
+    "littles_law": achieved.littles_law_broken,
+    "unstable": steadiness.unstable,
+    "not_steady": steadiness.not_steady,
+    "kv_cache_reuse": reuse.kv_cache_reuse,
+    "gpu_fault": hardware.gpu_fault,
+    "gpu_throttled": hardware.gpu_throttled,
 }

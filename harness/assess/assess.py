@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pyarrow as pa
 
+from harness.analysis.evidence import Beside
 from harness.analysis.objectives import MISSED, NO_DATA, evaluate, percentiles_needed, request_bounds
 from harness.analysis.validity import INVALID, judge
 from harness.errors import Ending, worst
 from harness.metrics.catalog import METRICS_VERSION
-from harness.metrics.results import Assessment, ObjectiveResult
+from harness.metrics.results import Assessment, ObjectiveResult, PointSummary, Validity
 from harness.metrics.summary import summarise
+from harness.metrics.withheld import without_percentiles
+from harness.records import calibration as calibrations
+from harness.records.calibration import Calibration, NotCalibrated
 from harness.records.manifest import Manifest
 from harness.records.store import RunFolder
 from harness.scenario.schema import Scenario
@@ -22,8 +27,29 @@ def assess(folder: RunFolder) -> Assessment:
     """Everything that can be said about a run. Raises RunFolderError or ScenarioError when it cannot be read."""
     manifest = folder.manifest()
     scenario, requests = scenario_of(manifest), folder.requests()
+    beside, profile = beside_of(folder, scenario), calibration_of(folder)
     pa.default_memory_pool().release_unused()  # what reading took besides the table is needed for the arithmetic
-    return assess_tables(manifest, scenario, requests)
+    assessment = assess_tables(manifest, scenario, requests, beside)
+    if isinstance(profile, NotCalibrated):
+        return dataclasses.replace(assessment, notes=[*assessment.notes, f"not calibrated: {profile.reason}"])
+    return assessment
+
+
+def beside_of(folder: RunFolder, scenario: Scenario) -> Beside:
+    """What a run folder holds besides its records, as far as it is there."""
+    profile = calibration_of(folder)
+    return Beside(
+        load=scenario.load,
+        plan=folder.plan() if (folder.path / "plan.parquet").exists() else None,
+        telemetry=folder.telemetry(),
+        calibration=profile if isinstance(profile, Calibration) else None,
+    )
+
+
+def calibration_of(folder: RunFolder) -> Calibration | NotCalibrated | None:
+    """The instrument's profile that was in force; None in folders that do not say."""
+    path = folder.path / calibrations.FILE
+    return calibrations.from_json(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def scenario_of(manifest: Manifest) -> Scenario:
@@ -31,17 +57,22 @@ def scenario_of(manifest: Manifest) -> Scenario:
     return read_strict(manifest.scenario_text, Scenario, Path(manifest.scenario_file))
 
 
-def assess_tables(manifest: Manifest, scenario: Scenario, requests: pa.Table) -> Assessment:
+def assess_tables(
+    manifest: Manifest, scenario: Scenario, requests: pa.Table, beside: Beside | None = None
+) -> Assessment:
     """The assessment of a run's tables. `requests` has schema REQUESTS."""
-    objectives = scenario.objectives
-    summaries = summarise(manifest, requests, request_bounds(objectives))
+    objectives, beside = scenario.objectives, beside or Beside(load=scenario.load)
+    measured = summarise(manifest, requests, request_bounds(objectives))
+    validity = judge(manifest, requests, measured, percentiles_needed(objectives), beside)
+    summaries = [_without_meaningless(summary, validity[summary.point_id]) for summary in measured]
     results: dict[str, list[ObjectiveResult]] = {point.point_id: [] for point in manifest.points}
     for summary in summaries:
-        results[summary.point_id] += evaluate(objectives, summary)
+        saturated = _has(validity[summary.point_id], "stopped_saturated")
+        results[summary.point_id] += evaluate(objectives, summary, saturated=saturated)
     return Assessment(
         metrics_version=METRICS_VERSION,
         points=summaries,
-        validity=judge(manifest, requests, summaries, percentiles_needed(objectives)),
+        validity=validity,
         objectives=results,
         notes=_notes(manifest),
     )
@@ -59,6 +90,22 @@ def ending(assessment: Assessment, *, allow_invalid: bool = False) -> Ending:
 
 
 ENDINGS = {MISSED: Ending.FAIL, NO_DATA: Ending.INCONCLUSIVE}
+
+
+WITHHELD = {
+    "stopped_saturated": "not available: stopped, saturated",
+    "unstable": "not available: unstable, requests in flight kept growing",
+}
+
+
+def _without_meaningless(summary: PointSummary, validity: Validity) -> PointSummary:
+    """The summary without percentiles where they only tell for how long an overload was watched."""
+    why = [text for code, text in WITHHELD.items() if _has(validity, code)]
+    return without_percentiles(summary, why[0]) if why else summary
+
+
+def _has(validity: Validity, code: str) -> bool:
+    return any(reason.code == code for reason in validity.reasons)
 
 
 def _notes(manifest: Manifest) -> list[str]:

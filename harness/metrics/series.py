@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from harness.metrics.columns import Floats, Ints, by_repetition, known
+from harness.metrics.flow import mean_between
 from harness.metrics.order_statistics import rank
 from harness.metrics.percentile import Numbers
 from harness.metrics.repetition import Repetition
@@ -82,19 +83,8 @@ def _counts(instants: Ints, edges: Ints) -> Ints:
 
 
 def _mean_in_flight(r: Repetition, edges: Ints) -> Floats:
-    """Time-weighted: the integral of the number in flight over each bin, divided by its length."""
     sent = known(r.rows.sent_ns)
-    begun = _elapsed_sum(r.rows.sent_ns[sent] - edges[0], edges - edges[0])
-    over = _elapsed_sum(r.ended_ns[sent] - edges[0], edges - edges[0])
-    return np.asarray(np.diff(begun - over) / np.diff(edges))
-
-
-def _elapsed_sum(instants: Ints, at: Ints) -> Floats:
-    """For each `at`, the sum over all instants before it of the time since then."""
-    ordered = np.sort(instants)
-    before = np.searchsorted(ordered, at, side="left")
-    sums = np.concatenate(([0.0], np.cumsum(ordered, dtype=np.float64)))
-    return np.asarray(before * at.astype(np.float64) - sums[before])
+    return mean_between(r.rows.sent_ns[sent], r.ended_ns[sent], edges)
 
 
 def _median_per_bin(r: Repetition, edges: Ints) -> Floats:

@@ -9,6 +9,8 @@ import numpy as np
 from harness.metrics.columns import MISSING, Flags, Ints, Rows, known
 from harness.records.manifest import Measurement, Point
 
+STOPPED_SATURATED = "stopped_saturated"  # Measurement.ended of a probe that its own rule stopped
+
 
 @dataclass(frozen=True)
 class Window:

@@ -39,7 +39,11 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the snippets refer to."""
     monkeypatch.setenv("TRITON_TOKEN", "token")
     (tmp_path / "lengths.csv").write_text("input_tokens,output_tokens\n100,20\n")
-    for name in ("company-ca.pem", "tokenizer.json", "trace.csv"):
+    (tmp_path / "trace.csv").write_text("arrival_s,input_tokens,output_tokens\n0,100,20\n12.5,300,40\n")
+    hashed = {"timestamp": 0, "input_length": 1100, "output_length": 20, "hash_ids": [7, 8, 9]}
+    (tmp_path / "mooncake.jsonl").write_text(json.dumps(hashed))
+    (tmp_path / "prompts.jsonl").write_text(json.dumps({"prompt": "Who are you?", "answer": "A model."}))
+    for name in ("company-ca.pem", "tokenizer.json"):
         (tmp_path / name).touch()
     return tmp_path
 
