@@ -79,6 +79,12 @@ class Request(Strict):
     )
 
 
+class LoadGenerator(Strict):
+    """How many processes of this host carry the load."""
+
+    processes: PositiveInt = Field(1, le=256, description="worker processes; one is enough for most loads")
+
+
 class Telemetry(Strict):
     """What is sampled beside the load. A source that is not there is reported as not available, never as zero."""
 
@@ -104,6 +110,7 @@ class Scenario(Strict):
     seed: int = Field(1, ge=0, lt=2**63, description="everything drawn at random follows from it")
     objectives: Objectives = Field(default_factory=list, description="all must hold")
     telemetry: Telemetry = Field(Telemetry(), description="what is sampled beside the load")
+    load_generator: LoadGenerator = Field(LoadGenerator(), description="the processes that carry the load")
     store_prompts: bool = Field(False, description="keep prompt texts in the run folder; off: they are never stored")
 
     @property
@@ -137,6 +144,14 @@ class Scenario(Strict):
     @model_validator(mode="after")
     def _load_fits_the_rest(self, info: ValidationInfo) -> Scenario:
         refuse_misfits(self.load, self.workload, self.phases.window_length_s, surroundings_of(info) is not None)
+        return self
+
+    @model_validator(mode="after")
+    def _one_process_closes_a_window_of_requests(self) -> Scenario:
+        several = self.load_generator.processes > 1
+        if several and self.phases.window_requests is not None and isinstance(self.load, ClosedLoop):
+            message = "a closed-loop window of requests needs one process: workers cannot agree on the N-th send"
+            raise mistake(message, "load_generator", "processes")
         return self
 
     @model_validator(mode="after")

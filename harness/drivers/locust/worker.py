@@ -99,8 +99,8 @@ class Worker:
     def _staff(self, seats: int) -> None:
         """Have at least so many Locust users waiting.
 
-        Not by the runner's `start`: its dispatcher spreads users as it sees fit, and leaves out a worker whose heartbeat
-        is late. Each worker knows how many it needs.
+        Not by the runner's `start`: its dispatcher spreads users as it sees fit, and leaves out a worker whose
+        heartbeat is late. Each worker knows how many it needs.
         """
         runner = self._environment.runner
         missing = seats - runner.user_count
