@@ -24,9 +24,10 @@ from harness.scenario.arrivals import (
     PoissonArrivals,
     RampArrivals,
     StepArrivals,
+    TraceArrivals,
     rate_levels,
 )
-from harness.scenario.load import MultiTenant, OpenLoop
+from harness.scenario.load import MultiTenant, OpenLoop, arrivals_of
 
 NS_PER_S = 1e9
 
@@ -55,6 +56,12 @@ def streams(load: AnyLoad | None, r: MeasuredRepetition) -> Iterator[Stream]:
             levels = rate_levels(tenant.arrivals)
             rate = levels[0] if levels else None
             yield Stream(tenant.name, first_turns & own, law_of(tenant.arrivals, rate, r.window))
+
+
+def changes_on_purpose(load: AnyLoad | None) -> bool:
+    """Whether the scenario asks for a load that is not the same all along: no steady state is to be expected."""
+    named = [] if load is None else arrivals_of(load)
+    return any(isinstance(a, OnOffArrivals | RampArrivals | StepArrivals | TraceArrivals) for a in named)
 
 
 def law_of(arrivals: Arrivals, rate_per_s: float | None, window: Window) -> Law | None:

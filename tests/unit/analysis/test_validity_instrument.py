@@ -307,6 +307,15 @@ def test_a_queue_that_grows_is_unstable_and_no_steady_state_is_claimed():
     assert "unstable" not in codes(judged_open(queueing(SECONDS, RATE, 70.0)))
 
 
+def test_a_rate_that_rises_on_purpose_makes_no_queue():
+    rising = [r for r in open_loop(SECONDS, 4 * RATE, lasts_ms=400.0) if r["index"] % 100 < r["index"] / 80]
+    ramp = OpenLoop.model_validate(
+        {"kind": "open_loop"}
+        | {"arrivals": {"process": "ramp", "from_request_rate_per_s": 20, "to_request_rate_per_s": 180}}
+    )
+    assert codes(judged_open(rising, ramp)).keys() <= {"achieved_rate", "arrivals"}, "this ramp is another than named"
+
+
 def settling(until_ms: float, slower_ms: float) -> list[Row]:
     """Four users whose first tokens come later until this instant, by an amount that shrinks to nothing."""
     rows = []
