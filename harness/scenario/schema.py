@@ -24,9 +24,9 @@ from harness.scenario.agreement import refuse_misfits
 from harness.scenario.durations import longest_s
 from harness.scenario.load import ClosedLoop, Load, MultiTenant, Tenant
 from harness.scenario.objective import Objectives
-from harness.scenario.strict import Strict, mistake
+from harness.scenario.strict import Strict, mistake, refuse_same_names
 from harness.scenario.surroundings import surroundings_of
-from harness.scenario.target import AttachTarget, EngineTarget, Slug, refuse_same_names
+from harness.scenario.target import AttachTarget, EngineTarget, Slug
 from harness.scenario.workload import Workload, Workloads
 
 SCHEMA_VERSION = 1

@@ -10,9 +10,9 @@ from harness.scenario.durations import PositiveDurations
 from harness.scenario.lengths import AnyLengths, Empirical, Fixed, Lengths, Recorded
 from harness.scenario.prompts import FilePrompts, Prompts, RecordedBlocks, SharedPrefixes, UniquePrompts
 from harness.scenario.sessions import Cancellation, Sessions
-from harness.scenario.strict import Strict, mistake
+from harness.scenario.strict import Strict, mistake, refuse_same_names
 from harness.scenario.surroundings import Surroundings, lengths_in, surroundings_of
-from harness.scenario.target import Slug, refuse_same_names
+from harness.scenario.target import Slug
 
 
 class Part(Strict):

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from harness.errors import UsageError
 from harness.plan.arrivals import Spans, arrival_offsets, mean_rate
+from harness.plan.gamma import unit_gammas
 from harness.scenario.arrivals import Arrivals, TraceArrivals
 from harness.scenario.trace_file import Trace, TraceRow
 from harness.units import NS_PER_S, from_seconds
@@ -72,6 +73,14 @@ def test_the_gaps_of_gamma_arrivals_are_gamma_distributed(shape: float) -> None:
     values = [kolmogorov_p(gaps(arrivals, 2.0, seed, spans(0, 400, 0)), gamma(shape)) for seed in SEEDS]
     assert min(values) > 1e-4
     assert kolmogorov_p(np.asarray(values), uniform) > 1e-3
+
+
+@pytest.mark.parametrize("shape", [0.25, 1.0, 2.5, 30.0])
+def test_a_million_gamma_numbers_show_no_trace_of_the_method(shape: float) -> None:
+    drawn = np.sort(unit_gammas(1, ("all",), shape, 1_000_000))
+    grid = np.quantile(drawn, np.linspace(0.005, 0.995, 199))
+    distance = np.abs(np.searchsorted(drawn, grid, side="right") / len(drawn) - gamma(shape)(grid)).max()
+    assert distance * np.sqrt(len(drawn)) < 1.95  # p = 0.001
 
 
 def test_gamma_arrivals_of_another_shape_would_be_noticed() -> None:
