@@ -29,14 +29,6 @@ class Part(Strict):
         None, description="a request not done by then counts as `timeout`; default: request.timeout_s"
     )
 
-    @field_validator("input_tokens", "output_tokens")
-    @classmethod
-    def _bounds_in_order(cls, lengths: AnyLengths) -> AnyLengths:
-        low, high = getattr(lengths, "min_tokens", None), getattr(lengths, "max_tokens", None)
-        if low is not None and high is not None and low > high:
-            raise mistake(f"{low} is above max_tokens ({high})", "min_tokens")
-        return lengths
-
     @model_validator(mode="after")
     def _prefix_fits(self, info: ValidationInfo) -> Part:
         shortest = _shortest(self.input_tokens, surroundings_of(info))

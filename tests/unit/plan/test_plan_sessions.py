@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from plan_scenarios import fixed, open_loop, scenario
 
 from harness.plan.draw import draw
+from harness.plan.files import with_files_read
 from harness.plan.matrix import points
 from harness.scenario.schema import Scenario
 from harness.units import NS_PER_S
@@ -133,6 +135,16 @@ def test_a_share_of_the_requests_is_cancelled_after_a_time() -> None:
     assert times.min() == pytest.approx(0.1, abs=0.001)
     assert times.max() == pytest.approx(0.3, abs=0.001)
     assert plan["cancel_after_tokens"].null_count == 4000
+
+
+def test_lengths_of_later_turns_and_cancellations_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "lengths.csv").write_text("tokens\n3\n4\n")
+    lengths = {"distribution": "empirical", "file": str(tmp_path / "lengths.csv"), "column": "tokens"}
+    sessions = {"turns": 2, "new_input_tokens": lengths}
+    part = {**fixed("all", 9, 40), "sessions": sessions, "cancel": {"share": 1, "after_tokens": lengths}}
+    plan = planned(with_files_read(scenario(part, [1])))
+    assert set(plan["cancel_after_tokens"].to_pylist()) == {3, 4}
+    assert set(plan["input_tokens"].to_pylist()) == {9, 9 + 40 + 3, 9 + 40 + 4}
 
 
 def test_timeouts_are_of_the_part_or_of_the_scenario() -> None:

@@ -134,6 +134,14 @@ ONE_CHANGE = {
         ["7:56: workload.parts[0].sessions.turns: found 0;",
          "    allowed: a whole number of at least 1 and at most 1000, or a mapping of min_turns, max_turns"],
     ),
+    "lengths of later turns out of order": (
+        CHAT,
+        CHAT.replace(
+            "64",
+            "64, sessions: {turns: 2, new_input_tokens: {distribution: uniform, min_tokens: 9, max_tokens: 3}}",
+        ),
+        ["7:113: workload.parts[0].sessions.new_input_tokens.min_tokens: 9 is above max_tokens (3)"],
+    ),
     "a think time below zero": (
         CHAT,
         CHAT.replace("64", "64, sessions: {turns: 2, new_input_tokens: 5, think_time_s: -1}"),
