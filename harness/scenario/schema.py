@@ -24,9 +24,9 @@ from harness.scenario.agreement import refuse_misfits
 from harness.scenario.durations import longest_s
 from harness.scenario.load import ClosedLoop, Load, MultiTenant, Tenant
 from harness.scenario.objective import Objectives
-from harness.scenario.strict import Strict, mistake
+from harness.scenario.strict import Strict, mistake, refuse_same_names
 from harness.scenario.surroundings import surroundings_of
-from harness.scenario.target import AttachTarget, EngineTarget, Slug, refuse_same_names
+from harness.scenario.target import AttachTarget, EngineTarget, Slug
 from harness.scenario.workload import Workload, Workloads
 
 SCHEMA_VERSION = 1
@@ -72,11 +72,11 @@ class Phases(Strict):
 class Request(Strict):
     """Settings of every single request."""
 
-    timeout_s: PositiveFloat = Field(120.0, description="a request not done by then counts as `timeout`")
-    stream: Literal[True] = Field(True, description="tokens are streamed as they are made")
     trace_share: float = Field(
         0.0, ge=0, le=1, description="share of the requests that carry a W3C `traceparent`, for traces of the server"
     )
+    timeout_s: PositiveFloat = Field(120.0, description="a request not done by then counts as `timeout`")
+    stream: Literal[True] = Field(True, description="tokens are streamed as they are made")
 
 
 class LoadGenerator(Strict):
