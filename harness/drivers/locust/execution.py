@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import deque
 from collections.abc import Callable
 
+import gevent
 import gevent.event
 
 from harness.drivers.locust.connection import Connection
@@ -20,6 +22,8 @@ from harness.protocols.answer import Answer
 from harness.protocols.grpc_frames import Call
 from harness.protocols.triton_answer import decode, until_tokens
 
+SHORT = 16  # messages; below that an answer is decoded at once
+PUT_OFF_MOST = 1000  # answers; beyond that the client is busy enough to fall behind for good
 CANCELLED_AS_PLANNED = "cancelled as planned"
 
 
@@ -41,6 +45,8 @@ class Execution:
         self._open_loop = open_loop
         self._in_flight: dict[Call, tuple[Connection, int]] = {}
         self._cut_outcomes: dict[Call, tuple[str, str]] = {}
+        self._undecoded: deque[tuple[Call, FinishedRequest]] = deque()
+        self._something_to_decode = gevent.event.Event()
         self.phases = phases
         self.recent: list[FinishedRequest] = []  # since the last progress report
         self.failures_in_a_row = 0
@@ -72,7 +78,41 @@ class Execution:
         limit_ns = min(planned.timeout_ns, planned.cancel_after_ns or planned.timeout_ns)
         in_time = over.wait(max(0.0, (sent_ns + limit_ns - time.perf_counter_ns()) / 1e9))
         del self._in_flight[call]
+        if in_time and self._may_be_decoded_later(planned, call):
+            answer = Answer("ok", None, call.ended_ns)  # as far as the user has to know
+            self._count_done(intended_ns, sent_ns)
+            self._undecoded.append((call, FinishedRequest(planned, intended_ns, sent_ns, reused, answer)))
+            self._something_to_decode.set()
+            return self._undecoded[-1][1]
         return self._finish(planned, intended_ns, sent_ns, reused, self._answer(planned, call, connection, in_time))
+
+    def decode_later(self) -> None:
+        """Decode what was put off, one answer at a time, letting everything else go first; runs until killed."""
+        while True:
+            self._something_to_decode.wait()
+            self._something_to_decode.clear()
+            while self._undecoded:
+                self._decode_next()
+                gevent.sleep(0)
+
+    def settle(self) -> None:
+        """Decode everything that is still put off."""
+        while self._undecoded:
+            self._decode_next()
+
+    def _decode_next(self) -> None:
+        call, finished = self._undecoded.popleft()
+        self._keep(dataclasses.replace(finished, answer=_decoded(call)))
+
+    def _may_be_decoded_later(self, planned: PlannedRequest, call: Call) -> bool:
+        """A long answer that ended well, and on whose details nobody waits.
+
+        Many requests often end at once; decoding them on the spot would delay the time stamps of all others.
+        """
+        well = call.status == 0 and not call.stopped_by_watch and call not in self._cut_outcomes
+        return (
+            well and planned.session_id is None and len(call.messages) > SHORT and len(self._undecoded) < PUT_OFF_MOST
+        )
 
     def not_sent(self, planned: PlannedRequest, intended_ns: int, why: str) -> None:
         """Record an arrival that was due and will never be sent."""
@@ -102,22 +142,32 @@ class Execution:
             return _cut_answer(call, *self._cut_outcomes.pop(call), now)
         if call.stopped_by_watch:
             return _cut_answer(call, "cancelled", CANCELLED_AS_PLANNED, call.ended_ns)
-        try:
-            return decode(call)
-        except Exception as error:  # whatever the server sent, the run goes on and the record says so
-            return Answer("bad_stream", f"cannot decode the answer: {error}", call.ended_ns or now)
+        return _decoded(call)
 
     def _finish(
         self, planned: PlannedRequest, intended_ns: int | None, sent_ns: int, reused: bool, answer: Answer
     ) -> FinishedRequest:
         finished = FinishedRequest(planned, intended_ns, sent_ns, reused, answer)
+        self._count_done(intended_ns, sent_ns)
+        self._keep(finished)
+        return finished
+
+    def _count_done(self, intended_ns: int | None, sent_ns: int) -> None:
         self.phases.on_done(intended_ns if self._open_loop and intended_ns is not None else sent_ns)
+
+    def _keep(self, finished: FinishedRequest) -> None:
         self._recorder.add(finished)
         self.recent.append(finished)
-        well = answer.outcome in ("ok", "cancelled")
+        well = finished.answer.outcome in ("ok", "cancelled")
         self.failures_in_a_row = 0 if well else self.failures_in_a_row + 1
         self._fire(finished)
-        return finished
+
+
+def _decoded(call: Call) -> Answer:
+    try:
+        return decode(call)
+    except Exception as error:  # whatever the server sent, the run goes on and the record says so
+        return Answer("bad_stream", f"cannot decode the answer: {error}", call.ended_ns)
 
 
 def _cut_answer(call: Call, outcome: str, error: str, now: int) -> Answer:

@@ -103,6 +103,7 @@ class Share:
         self._build(start)
         flushing_ends = gevent.event.Event()
         flusher = gevent.spawn(_flush_regularly, self._recorder, flushing_ends)
+        decoder = gevent.spawn(self._execution.decode_later)
         with _collector_paused():
             sleep_until(start["start_ns"])
             cpu, wall = _cpu_s(), time.perf_counter()
@@ -110,6 +111,8 @@ class Share:
             self._watch(send)
             self._drain()
             drain_end_ns = time.perf_counter_ns()
+            decoder.kill()
+            self._execution.settle()
             cpu, wall = _cpu_s() - cpu, time.perf_counter() - wall
         flushing_ends.set()
         flusher.join()
