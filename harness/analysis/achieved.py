@@ -6,16 +6,16 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import pyarrow.compute as pc
 
 from harness.analysis import thresholds as limits
+from harness.analysis.arrival_laws import streams
 from harness.analysis.evidence import Evidence, MeasuredRepetition
 from harness.analysis.littles_law import littles_law
-from harness.analysis.schedule import law_of
-from harness.metrics.columns import Floats, Ints, known
+from harness.metrics.columns import known
 from harness.metrics.flow import mean_between
 from harness.metrics.results import Reason
 from harness.metrics.window import STOPPED_SATURATED
-from harness.scenario.load import OpenLoop
 
 SERVER_GAUGE = "nv_trt_llm_request_metrics.active"
 
@@ -32,7 +32,7 @@ def achieved_concurrency(evidence: Evidence) -> Iterator[Reason]:
 
 def _concurrency(r: MeasuredRepetition) -> str | None:
     asked, window = r.point.concurrency, r.window
-    if asked is None or window is None or not r.cohort.any():
+    if asked is None or window is None or not r.cohort.any() or _users_think(r):
         return None
     sent = known(r.rows.sent_ns)
     edges = np.asarray([window.start_ns, window.end_ns])
@@ -42,33 +42,45 @@ def _concurrency(r: MeasuredRepetition) -> str | None:
     return f"{achieved:.2f} requests in flight on average, {asked} asked"
 
 
+def _users_think(r: MeasuredRepetition) -> bool:
+    """Whether the plan lets users pause between the turns of a session; without a plan, whether there are turns."""
+    turns = r.rows.table["turn"]
+    if turns.null_count == len(turns):
+        return False
+    plan = r.beside.plan
+    return plan is None or bool(pc.any(pc.greater(plan["think_time_ns"], 0)).as_py())
+
+
 def achieved_rate(evidence: Evidence) -> Iterator[Reason]:
     """An open loop that sent more or fewer requests per second than its name says."""
-    load = evidence.beside.load
     yield from evidence.reason(
         "achieved_rate",
         "SUSPECT",
-        lambda r: _rate(r, load if isinstance(load, OpenLoop) else None),
+        lambda r: "; ".join([*_sent_against_intended(r), *_intended_against_asked(r)]) or None,
         "sent against intended: the load generator was too slow; intended against asked: lengthen the window",
     )
 
 
-def _rate(r: MeasuredRepetition, load: OpenLoop | None) -> str | None:
-    if not r.open_loop or r.window is None or r.measurement.ended == STOPPED_SATURATED:
-        return None
-    intended = int(r.cohort.sum())
-    sent = int(r.window.holds(r.rows.sent_ns).sum())
+def _sent_against_intended(r: MeasuredRepetition) -> Iterator[str]:
+    if not r.open_loop or r.window is None or r.measurement.ended == STOPPED_SATURATED or r.concurrency_cap is not None:
+        return
+    intended, sent = int(r.cohort.sum()), int(r.window.holds(r.rows.sent_ns).sum())
     if abs(sent - intended) > max(2.0, limits.ACHIEVED_DEVIATION * intended, limits.RATE_SIGMAS * math.sqrt(intended)):
-        return f"{sent} requests sent in the window, {intended} intended"
-    law = None if load is None else law_of(load, r)
-    if law is None:
-        return None
-    edges: Floats = law.expected(np.asarray([r.window.start_ns, r.window.end_ns]))
-    asked = float(edges[1] - edges[0])
-    noise = limits.RATE_SIGMAS * math.sqrt(asked / law.shape)
-    if abs(intended - asked) > max(2.0, limits.ACHIEVED_DEVIATION * asked, noise):
-        return f"{intended} arrivals intended in the window, {asked:.0f} at the rate asked"
-    return None
+        yield f"{sent} requests sent in the window, {intended} intended"
+
+
+def _intended_against_asked(r: MeasuredRepetition) -> Iterator[str]:
+    if r.window is None or r.measurement.ended == STOPPED_SATURATED:
+        return
+    for stream in streams(r.beside.load, r):
+        if stream.law is None:
+            continue
+        edges = stream.law.expected(np.asarray([r.window.start_ns, r.window.end_ns]))
+        asked, intended = float(edges[1] - edges[0]), int((r.cohort & stream.rows).sum())
+        noise = limits.RATE_SIGMAS * math.sqrt(asked / stream.law.shape)
+        if abs(intended - asked) > max(2.0, limits.ACHIEVED_DEVIATION * asked, noise):
+            who = f" of tenant {stream.name}" if stream.name else ""
+            yield f"{intended} arrivals{who} intended in the window, {asked:.0f} at the rate asked"
 
 
 def littles_law_broken(evidence: Evidence) -> Iterator[Reason]:
@@ -109,17 +121,11 @@ def _against_server(r: MeasuredRepetition) -> str | None:
     found = r.telemetry(None, SERVER_GAUGE)
     if not found or any(instants.size < limits.FEWEST_SAMPLES for _, instants, _ in found):
         return None
-    ours = float(np.mean([_in_flight_at(r, instants).mean() for _, instants, _ in found]))
+    ours = float(np.mean([r.in_flight_at(instants).mean() for _, instants, _ in found]))
     server = float(sum(values.mean() for _, _, values in found))
     more = server > ours * (1 + limits.SERVER_MORE_SHARE) + limits.SERVER_MORE_REQUESTS
-    less = server < ours * limits.SERVER_LESS_SHARE - limits.SERVER_LESS_REQUESTS
+    most = float(sum(values.max() for _, _, values in found))  # the gauge stands at 0 between short requests
+    less = most < ours * limits.SERVER_LESS_SHARE - limits.SERVER_LESS_REQUESTS
     if not (more or less):
         return None
     return f"the server counts {server:.1f} requests in flight on average, we count {ours:.1f}"
-
-
-def _in_flight_at(r: MeasuredRepetition, instants: Ints) -> Ints:
-    """Our requests in flight at each instant."""
-    sent = known(r.rows.sent_ns)
-    begun, ended = np.sort(r.rows.sent_ns[sent]), np.sort(r.ended_ns[sent])
-    return np.searchsorted(begun, instants, side="right") - np.searchsorted(ended, instants, side="right")

@@ -10,6 +10,7 @@ and large.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ HALF_A_GAP = 0.5
 class Law:
     """A named arrival process. `expected`: instants (ns) to expected arrivals since some fixed instant."""
 
-    process: str  # "constant", "poisson" or "gamma"; a rate that changes stays "poisson"
+    process: str
     shape: float  # of the gaps' gamma distribution; infinite for constant arrivals
     expected: Callable[[Ints], Floats]
 
@@ -40,15 +41,6 @@ class Fit:
     largest_deviation: float  # of the arrivals counted from those expected, in arrivals
 
 
-def steady_rate(process: str, rate_per_s: float, shape: float, start_ns: int) -> Law:
-    """A law whose rate does not change."""
-
-    def expected(instants: Ints) -> Floats:
-        return np.asarray((instants - start_ns) * (rate_per_s / 1e9), dtype=np.float64)
-
-    return Law(process, shape, expected)
-
-
 def fit(instants_ns: Ints, law: Law) -> Fit | None:
     """How well these instants follow the law; None with fewer than two."""
     if instants_ns.size < 2:
@@ -57,7 +49,7 @@ def fit(instants_ns: Ints, law: Law) -> Fit | None:
     gaps = np.diff(expected)
     drift = (expected - expected[0]) - np.arange(expected.size)
     largest = float(np.abs(drift).max())
-    if law.process == "constant":
+    if math.isinf(law.shape):
         return Fit(gaps.size, _constant_distance(gaps), None, largest)
     distance = _distance(np.sort(gamma_cdf(gaps * law.shape, law.shape)))
     return Fit(gaps.size, distance, kolmogorov_p_value(distance, gaps.size), largest)

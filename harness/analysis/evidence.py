@@ -18,16 +18,16 @@ from harness.metrics.window import Window, origins, window_of
 from harness.records.calibration import Calibration
 from harness.records.manifest import Deployment, Manifest, Measurement, Point
 from harness.records.schemas import REQUESTS, TELEMETRY
-from harness.scenario.load import ClosedLoop, OpenLoop
+from harness.scenario.load import ClosedLoop, MultiTenant, OpenLoop
 
-Load = ClosedLoop | OpenLoop
+AnyLoad = ClosedLoop | OpenLoop | MultiTenant
 
 
 @dataclass(frozen=True)
 class Beside:
     """What a run folder holds besides manifest and records; whatever is missing silences the reasons that need it."""
 
-    load: Load | None = None  # of the scenario: names the arrival process
+    load: AnyLoad | None = None  # of the scenario: names the arrival process
     plan: pa.Table | None = None  # schema PLAN
     telemetry: pa.Table = field(default_factory=TELEMETRY.empty_table)
     calibration: Calibration | None = None
@@ -72,6 +72,18 @@ class MeasuredRepetition:
     def open_loop(self) -> bool:
         """Whether requests had intended instants."""
         return self.point.load_kind == "open_loop"
+
+    @property
+    def concurrency_cap(self) -> int | None:
+        """Beyond so many in flight the arrivals of an open loop wait in the client, as the scenario asks."""
+        load = self.beside.load
+        return load.concurrency_cap if isinstance(load, OpenLoop | MultiTenant) else None
+
+    def in_flight_at(self, instants_ns: Ints) -> Ints:
+        """Our requests in flight just before each instant."""
+        sent = known(self.rows.sent_ns)
+        begun, ended = np.sort(self.rows.sent_ns[sent]), np.sort(self.ended_ns[sent])
+        return np.searchsorted(begun, instants_ns, side="left") - np.searchsorted(ended, instants_ns, side="left")
 
     @cached_property
     def first_token_p50_ns(self) -> float | None:

@@ -6,7 +6,6 @@ of a number is the load generator's own.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,13 +13,13 @@ import numpy as np
 from harness.analysis import arrival_fit
 from harness.analysis import thresholds as limits
 from harness.analysis.arrival_fit import Law
+from harness.analysis.arrival_laws import streams
 from harness.analysis.evidence import Evidence, MeasuredRepetition
 from harness.metrics.columns import Ints, known
 from harness.metrics.order_statistics import rank
 from harness.metrics.results import Reason
 from harness.metrics.window import STOPPED_SATURATED
 from harness.records.schemas import OUTCOMES
-from harness.scenario.load import OpenLoop
 from harness.units import NS_PER_MS, to_milliseconds
 
 Graded = tuple[str, str] | None
@@ -64,10 +63,15 @@ def _lag(r: MeasuredRepetition) -> Graded:
 
 
 def _lags(r: MeasuredRepetition) -> Ints:
-    """sent - intended of the cohort's requests that were sent; none in a closed loop."""
+    """sent - intended of the cohort's requests that were sent; none in a closed loop.
+
+    Under a concurrency cap only those count that could leave at once: the others waited as the scenario asked.
+    """
     if not r.open_loop:
         return np.empty(0, np.int64)
     chosen = r.cohort & known(r.rows.sent_ns)
+    if r.concurrency_cap is not None:
+        chosen = chosen & (r.in_flight_at(r.rows.intended_ns) < r.concurrency_cap)
     return r.rows.sent_ns[chosen] - r.rows.intended_ns[chosen]
 
 
@@ -106,23 +110,24 @@ def arrivals(evidence: Evidence) -> Iterator[Reason]:
     yield from evidence.reason(
         "arrivals",
         "SUSPECT",
-        lambda r: _misfit(r, evidence.beside.load if isinstance(evidence.beside.load, OpenLoop) else None),
+        lambda r: "; ".join(_misfits(r)) or None,
         "if the intended instants fit, the load generator was too slow: see schedule_lag; else choose another seed",
     )
 
 
-def _misfit(r: MeasuredRepetition, load: OpenLoop | None) -> str | None:
-    law = None if load is None or r.measurement.ended == STOPPED_SATURATED else law_of(load, r)
-    sent = r.rows.sent_ns[r.cohort & known(r.rows.sent_ns)]
-    if law is None or sent.size <= limits.FEWEST_GAPS:
-        return None
-    found = _odd(sent, law)
-    if found is None:
-        return None
-    planned = _odd(r.rows.intended_ns[r.cohort], law)
-    return (
-        f"the sends do not look {law.process}: {found}; the intended instants {'do' if planned is None else 'neither'}"
-    )
+def _misfits(r: MeasuredRepetition) -> Iterator[str]:
+    if r.measurement.ended == STOPPED_SATURATED:
+        return
+    for stream in streams(r.beside.load, r):
+        sent = r.rows.sent_ns[r.cohort & stream.rows & known(r.rows.sent_ns)]
+        if stream.law is None or sent.size <= limits.FEWEST_GAPS or r.concurrency_cap is not None:
+            continue
+        found = _odd(sent, stream.law)
+        if found is not None:
+            planned = _odd(r.rows.intended_ns[r.cohort & stream.rows], stream.law)
+            who = f" of tenant {stream.name}" if stream.name else ""
+            fits = "do" if planned is None else "neither"
+            yield f"the sends{who} do not look {stream.law.process}: {found}; the intended instants {fits}"
 
 
 def _odd(instants: Ints, law: Law) -> str | None:
@@ -141,12 +146,3 @@ def _odd(instants: Ints, law: Law) -> str | None:
     if fit.distance <= limits.ARRIVAL_DISTANCE or fit.p_value >= limits.ARRIVAL_P_VALUE:
         return None
     return f"Kolmogorov-Smirnov distance {fit.distance:.2f} over {fit.gaps} gaps"
-
-
-def law_of(load: OpenLoop, r: MeasuredRepetition) -> Law | None:
-    """The law that a point's arrivals are named after; None for a trace, which names none, and for unknown ones."""
-    named, rate, start = load.arrivals, r.point.request_rate_per_s, r.measurement.window_start_ns
-    shapes = {"constant": math.inf, "poisson": 1.0, "gamma": getattr(named, "burstiness", 1.0)}
-    if named.process not in shapes or rate is None or start is None:
-        return None
-    return arrival_fit.steady_rate(named.process, rate, shapes[named.process], start)

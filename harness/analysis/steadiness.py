@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from harness.analysis import thresholds as limits
+from harness.analysis.arrival_laws import changes_on_purpose
 from harness.analysis.evidence import Evidence, MeasuredRepetition
 from harness.analysis.steady import Growth, Truncation, growth, truncation
 from harness.metrics.columns import Floats, Ints, known
@@ -25,7 +26,9 @@ def not_steady(evidence: Evidence) -> Iterator[Reason]:
 
 
 def _unsteady(r: MeasuredRepetition) -> str | None:
-    if r.window is None or r.measurement.ended == STOPPED_SATURATED or _growth(r) is not None:
+    if r.window is None or r.measurement.ended == STOPPED_SATURATED or changes_on_purpose(r.beside.load):
+        return None
+    if _growth(r) is not None:
         return None
     found = [(name, truncation(values)) for name, values in _series(r, r.window).items()]
     words = [_words(name, cut, r.window) for name, cut in found if cut is not None and _matters(cut)]
@@ -65,12 +68,12 @@ def _unstable(r: MeasuredRepetition) -> str | None:
 
 
 def _growth(r: MeasuredRepetition) -> Growth | None:
-    """The growth of in-flight, when it is one: an open loop's, significant and large."""
+    """The growth of in-flight, when it is one: an open loop's, significant and large, and not because the rate rose."""
     if r.window is None or not r.open_loop or r.measurement.ended == STOPPED_SATURATED:
         return None
-    series = _in_flight(r, _edges(r, r.window))
-    line = growth(series)
-    if line is None:
+    edges = _edges(r, r.window)
+    line, offered = growth(_in_flight(r, edges)), growth(_arrivals(r, edges))
+    if line is None or (offered is not None and offered.rise_at_least > 0):
         return None
     enough = max(limits.GROWTH_SHARE * line.mean, limits.GROWTH_DEVIATIONS * max(line.mean, 1.0) ** 0.5)
     return line if line.rise_at_least > enough else None
@@ -89,6 +92,10 @@ def _series(r: MeasuredRepetition, window: Window) -> Mapping[str, Floats]:
         "requests in flight": _in_flight(r, edges),
         "tokens per second": _token_rate(r, edges),
     }
+
+
+def _arrivals(r: MeasuredRepetition, edges: Ints) -> Floats:
+    return np.histogram(r.origin_ns[r.cohort], edges)[0].astype(np.float64)
 
 
 def _in_flight(r: MeasuredRepetition, edges: Ints) -> Floats:

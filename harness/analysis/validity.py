@@ -18,7 +18,7 @@ from harness.metrics.columns import by_repetition, known
 from harness.metrics.order_statistics import smallest_n
 from harness.metrics.percentile import PERCENTILES
 from harness.metrics.results import PointSummary, Reason, Validity
-from harness.metrics.window import expected_phases, origins
+from harness.metrics.window import STOPPED_SATURATED, expected_phases, origins
 from harness.records.manifest import Manifest
 from harness.records.schemas import PHASES
 
@@ -74,7 +74,7 @@ def interrupted(evidence: Evidence) -> Iterator[Reason]:
     yield from evidence.reason(
         "interrupted",
         SUSPECT if complete else INVALID,
-        lambda r: "stopped before its end" if not _broken(r) and not r.measurement.complete else None,
+        lambda r: "stopped before its end" if _cut_short(r) else None,
         "measure it again: harness run --resume",
     )
 
@@ -99,8 +99,9 @@ def driver_failed(evidence: Evidence) -> Iterator[Reason]:
     )
 
 
-def _broken(r: MeasuredRepetition) -> bool:
-    return r.measurement.ended in ("target_lost", "driver_failed")
+def _cut_short(r: MeasuredRepetition) -> bool:
+    """Stopped by the person: not by a fault, and not by the rule of a search probe."""
+    return not r.measurement.complete and r.measurement.ended not in ("target_lost", "driver_failed", STOPPED_SATURATED)
 
 
 def _ending(r: MeasuredRepetition, ended: str, words: str) -> str | None:

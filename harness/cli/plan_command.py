@@ -15,7 +15,7 @@ from harness.errors import UsageError
 from harness.plan import estimate as estimates
 from harness.plan import matrix
 from harness.plan.draw import draw
-from harness.plan.files import with_files_read
+from harness.plan.files import prompt_files, with_files_read
 from harness.plan.prompts import PromptSource
 from harness.plan.seeds import DIMENSIONS, derive
 from harness.records.manifest import Point
@@ -40,7 +40,7 @@ def plan(scenario: str, csv_file: Path | None) -> None:
     points = matrix.points(drawn, _server_name(drawn.target))
     table = draw(drawn, points, special_tokens=source.special_tokens if source is not None else 0)
     console = Console(highlight=False, markup=False)
-    _show(console, drawn, points, table)
+    _show(console, drawn, points, table, counted=source is not None)
     if csv_file is not None:
         _write_csv(table, csv_file)
         _line(console, "plan written", f"{csv_file} ({table.num_rows:,} requests)")
@@ -58,11 +58,13 @@ def _source(scenario: Scenario) -> PromptSource | None:
     return PromptSource.from_tokenizer(target.attach.tokenizer, scenario.seed)
 
 
-def _show(console: Console, scenario: Scenario, points: list[Point], table: pa.Table) -> None:
+def _show(console: Console, scenario: Scenario, points: list[Point], table: pa.Table, counted: bool) -> None:
     whole = estimates.estimate(scenario, points)
     _line(console, "scenario", scenario.name)
     _line(console, "target", _describe_target(scenario.target))
     _line(console, "phases", _describe_phases(scenario))
+    if not counted and any(prompt_files(scenario, workload.name) for workload in scenario.workload):
+        _line(console, "note", "texts from files are counted in words here; `harness run` asks the target's tokenizer")
     for label, text in plan_tables.loads(scenario):
         _line(console, label, text)
     console.print(plan_tables.points(scenario, points, table))

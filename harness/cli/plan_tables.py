@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 
 from harness.plan import estimate as estimates
+from harness.plan.arrivals import Spans, silence_before_end
 from harness.plan.open_loop import offered_rate
 from harness.records.manifest import Point
 from harness.scenario.arrivals import (
@@ -20,7 +21,7 @@ from harness.scenario.arrivals import (
     StepArrivals,
     TraceArrivals,
 )
-from harness.scenario.load import ClosedLoop, MultiTenant, OpenLoop
+from harness.scenario.load import ClosedLoop, MultiTenant, OpenLoop, arrivals_of
 from harness.scenario.schema import Scenario
 from harness.units import show_duration, to_seconds
 
@@ -32,6 +33,9 @@ def loads(scenario: Scenario) -> Iterator[tuple[str, str]]:
         yield "arrivals", describe(load.arrivals)
     if isinstance(load, MultiTenant):
         yield "arrivals", f"of {len(load.tenants)} tenants at once"
+    for arrivals in arrivals_of(load):
+        if isinstance(arrivals, TraceArrivals) and (early_ns := silence_before_end(arrivals, Spans.of(scenario))):
+            yield "note", f"{arrivals.file.name} ends {show_duration(to_seconds(early_ns))} before the window does"
     if not isinstance(load, ClosedLoop) and load.concurrency_cap is not None:
         yield (
             "cap",

@@ -172,6 +172,13 @@ def _replayed(arrivals: TraceArrivals, spans: Spans) -> NDArray[np.int64]:
     return kept
 
 
+def silence_before_end(arrivals: TraceArrivals, spans: Spans) -> int:
+    """How long before the end of the window the whole trace is over, in nanoseconds; 0 when it lasts longer."""
+    length_ns = arrivals.trace.length_ns if arrivals.trace is not None else 0
+    last = round((length_ns - from_seconds(arrivals.start_s)) / arrivals.time_scale)
+    return max(0, spans.window_end_ns - last)
+
+
 def first_row(arrivals: TraceArrivals) -> int:
     """The number of the trace's row that is the first arrival of the replay."""
     rows = arrivals.trace.rows if arrivals.trace is not None else ()

@@ -59,13 +59,17 @@ def texts_in(file: Path) -> list[bytes]:
 
 
 def _part(part: Part, count: Count | None) -> Part:
-    return part.model_copy(
-        update={
-            "input_tokens": _lengths(part.input_tokens),
-            "output_tokens": _lengths(part.output_tokens),
-            "prompts": _with_lengths(part.prompts, count),
-        }
-    )
+    read: dict[str, object] = {
+        "input_tokens": _lengths(part.input_tokens),
+        "output_tokens": _lengths(part.output_tokens),
+        "prompts": _with_lengths(part.prompts, count),
+    }
+    if part.sessions is not None:
+        new = _lengths(part.sessions.new_input_tokens)
+        read["sessions"] = part.sessions.model_copy(update={"new_input_tokens": new})
+    if part.cancel is not None and part.cancel.after_tokens is not None:
+        read["cancel"] = part.cancel.model_copy(update={"after_tokens": _lengths(part.cancel.after_tokens)})
+    return part.model_copy(update=read)
 
 
 def _lengths(lengths: AnyLengths) -> AnyLengths:

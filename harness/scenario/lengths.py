@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -110,7 +111,15 @@ def _from_number(value: Any) -> Any:
     return {"distribution": "fixed", "tokens": value} if is_number else value
 
 
+def _bounds_in_order(lengths: AnyLengths) -> AnyLengths:
+    low, high = getattr(lengths, "min_tokens", None), getattr(lengths, "max_tokens", None)
+    if low is not None and high is not None and low > high:
+        raise mistake(f"{low} is above max_tokens ({high})", "min_tokens")
+    return lengths
+
+
 Lengths = Annotated[
     Annotated[AnyLengths, Field(discriminator="distribution")],
     BeforeValidator(_from_number, json_schema_input_type=PositiveInt | AnyLengths),
+    AfterValidator(_bounds_in_order),
 ]

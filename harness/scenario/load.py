@@ -8,9 +8,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, field_
 
 from harness.scenario.arrivals import Arrivals, listed, rate_levels, without_repeats
 from harness.scenario.objective import Objectives
-from harness.scenario.strict import Strict, mistake
+from harness.scenario.strict import Strict, mistake, refuse_same_names
 from harness.scenario.surroundings import Headers
-from harness.scenario.target import Slug, refuse_same_names
+from harness.scenario.target import Slug
 
 Levels = Annotated[
     list[PositiveInt],

@@ -24,9 +24,9 @@ from harness.scenario.agreement import refuse_misfits
 from harness.scenario.durations import longest_s
 from harness.scenario.load import ClosedLoop, Load, MultiTenant, Tenant
 from harness.scenario.objective import Objectives
-from harness.scenario.strict import Strict, mistake
+from harness.scenario.strict import Strict, mistake, refuse_same_names
 from harness.scenario.surroundings import surroundings_of
-from harness.scenario.target import AttachTarget, EngineTarget, Slug, refuse_same_names
+from harness.scenario.target import AttachTarget, EngineTarget, Slug
 from harness.scenario.workload import Workload, Workloads
 
 SCHEMA_VERSION = 1
@@ -72,11 +72,17 @@ class Phases(Strict):
 class Request(Strict):
     """Settings of every single request."""
 
-    timeout_s: PositiveFloat = Field(120.0, description="a request not done by then counts as `timeout`")
-    stream: Literal[True] = Field(True, description="tokens are streamed as they are made")
     trace_share: float = Field(
         0.0, ge=0, le=1, description="share of the requests that carry a W3C `traceparent`, for traces of the server"
     )
+    timeout_s: PositiveFloat = Field(120.0, description="a request not done by then counts as `timeout`")
+    stream: Literal[True] = Field(True, description="tokens are streamed as they are made")
+
+
+class LoadGenerator(Strict):
+    """How many processes of this host carry the load."""
+
+    processes: PositiveInt = Field(1, le=256, description="worker processes; one is enough for most loads")
 
 
 class Telemetry(Strict):
@@ -104,6 +110,7 @@ class Scenario(Strict):
     seed: int = Field(1, ge=0, lt=2**63, description="everything drawn at random follows from it")
     objectives: Objectives = Field(default_factory=list, description="all must hold")
     telemetry: Telemetry = Field(Telemetry(), description="what is sampled beside the load")
+    load_generator: LoadGenerator = Field(LoadGenerator(), description="the processes that carry the load")
     store_prompts: bool = Field(False, description="keep prompt texts in the run folder; off: they are never stored")
 
     @property
@@ -137,6 +144,14 @@ class Scenario(Strict):
     @model_validator(mode="after")
     def _load_fits_the_rest(self, info: ValidationInfo) -> Scenario:
         refuse_misfits(self.load, self.workload, self.phases.window_length_s, surroundings_of(info) is not None)
+        return self
+
+    @model_validator(mode="after")
+    def _one_process_closes_a_window_of_requests(self) -> Scenario:
+        several = self.load_generator.processes > 1
+        if several and self.phases.window_requests is not None and isinstance(self.load, ClosedLoop):
+            message = "a closed-loop window of requests needs one process: workers cannot agree on the N-th send"
+            raise mistake(message, "load_generator", "processes")
         return self
 
     @model_validator(mode="after")

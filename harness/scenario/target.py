@@ -16,15 +16,6 @@ Slug = Annotated[
     StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=80),
     Field(json_schema_extra={"patternErrorMessage": "lower-case letters, digits, `.`, `_`, `-` (at most 80)"}),
 ]
-
-
-def refuse_same_names(names: list[str], what: str) -> None:
-    """Raises a mistake at the first of `names` that stood before."""
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            raise mistake(f"each {what} needs a name of its own, {name!r} stands twice", index, "name")
-
-
 HostPort = Annotated[
     str,
     StringConstraints(pattern=r"^[^\s/:${}]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$"),

@@ -96,7 +96,9 @@ def _rows(file: Path) -> Iterator[TraceRow]:
 def _parsed(stream: Iterable[str]) -> Iterator[TraceRow]:
     lines = iter(stream)
     head = list(islice(lines, 1))
-    records = _json_lines if head and head[0].lstrip().startswith("{") else _csv_lines
+    if not head:
+        return
+    records = _json_lines if head[0].lstrip().startswith("{") else _csv_lines
     known: _Format | None = None
     for number, record in records(_chained(head, lines)):
         known = known or _format_of(list(record))

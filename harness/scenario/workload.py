@@ -10,9 +10,9 @@ from harness.scenario.durations import PositiveDurations
 from harness.scenario.lengths import AnyLengths, Empirical, Fixed, Lengths, Recorded
 from harness.scenario.prompts import FilePrompts, Prompts, RecordedBlocks, SharedPrefixes, UniquePrompts
 from harness.scenario.sessions import Cancellation, Sessions
-from harness.scenario.strict import Strict, mistake
+from harness.scenario.strict import Strict, mistake, refuse_same_names
 from harness.scenario.surroundings import Surroundings, lengths_in, surroundings_of
-from harness.scenario.target import Slug, refuse_same_names
+from harness.scenario.target import Slug
 
 
 class Part(Strict):
@@ -28,14 +28,6 @@ class Part(Strict):
     timeout_s: PositiveDurations | None = Field(
         None, description="a request not done by then counts as `timeout`; default: request.timeout_s"
     )
-
-    @field_validator("input_tokens", "output_tokens")
-    @classmethod
-    def _bounds_in_order(cls, lengths: AnyLengths) -> AnyLengths:
-        low, high = getattr(lengths, "min_tokens", None), getattr(lengths, "max_tokens", None)
-        if low is not None and high is not None and low > high:
-            raise mistake(f"{low} is above max_tokens ({high})", "min_tokens")
-        return lengths
 
     @model_validator(mode="after")
     def _prefix_fits(self, info: ValidationInfo) -> Part:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from harness.analysis.arrival_fit import Law, fit, steady_rate
+from harness.analysis.arrival_fit import Law, fit
 from harness.analysis.thresholds import ARRIVAL_DISTANCE, ARRIVAL_P_VALUE
 
 RATE, N = 50.0, 2000
@@ -29,6 +29,10 @@ def odd(instants: np.ndarray, law: Law) -> bool:
     if found.p_value is None:
         return found.distance > ARRIVAL_DISTANCE
     return found.distance > ARRIVAL_DISTANCE and found.p_value < ARRIVAL_P_VALUE
+
+
+def steady_rate(process: str, rate: float, shape: float, start_ns: int) -> Law:
+    return Law(process, shape, lambda instants: (instants - start_ns) * (rate / 1e9))
 
 
 LAWS = {

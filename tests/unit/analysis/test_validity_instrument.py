@@ -16,7 +16,7 @@ from harness.metrics.summary import summarise
 from harness.records.calibration import Calibration, Ceiling
 from harness.records.manifest import Measurement, WorkerReport
 from harness.records.schemas import PLAN, TELEMETRY
-from harness.scenario.load import OpenLoop
+from harness.scenario.load import MultiTenant, OpenLoop
 from tests.oracle.healthy import answered, closed_loop, failing, open_loop
 from tests.oracle.runs import MS, Row, at, manifest, measurement, table
 
@@ -158,6 +158,43 @@ def test_sends_in_clumps_are_told_from_a_plan_in_clumps():
     assert reason.message.endswith("the intended instants do")
 
 
+def tenants(**named: str) -> MultiTenant:
+    own = [{"name": n, "arrivals": {"process": p, "request_rate_per_s": RATE}} for n, p in named.items()]
+    return MultiTenant.model_validate({"kind": "multi_tenant", "tenants": own})
+
+
+def test_every_tenant_is_held_to_its_own_process():
+    both = []
+    for name, process in (("a", "poisson"), ("b", "constant")):
+        both += [{**r, "tenant": name} for r in open_loop(SECONDS, RATE, process=process)]
+    rows = [{**r, "index": i, "request_id": str(i)} for i, r in enumerate(both)]
+    assert judged_open(rows, tenants(a="poisson", b="constant")).status == "VALID"
+    (reason,) = judged_open(rows, tenants(a="poisson", b="poisson")).reasons
+    assert reason.message.startswith("the sends of tenant b do not look poisson")
+
+
+def test_later_turns_of_sessions_belong_to_no_process():
+    rows = []
+    for r in open_loop(SECONDS, RATE):
+        turn = {"session_id": str(r["index"]), "intended_ns": r["done_ns"] + 5 * MS}
+        later = delayed([r], 90)[0]
+        rows += [{**r, "turn": 0, "session_id": str(r["index"])}, {**later, **turn, "turn": 1}]
+    rows = [{**r, "index": i, "request_id": str(i)} for i, r in enumerate(rows)]
+    assert judged_open(rows).status == "VALID"
+    assert "arrivals" in codes(judged_open([{**r, "turn": 0} for r in rows]))
+
+
+def test_waiting_for_a_place_under_a_cap_is_what_the_scenario_asked():
+    rows, free_ms = [], 0.0
+    for r in open_loop(SECONDS, RATE, lag_ms=0.0):
+        sent = max((r["intended_ns"] - at(0)) / MS, free_ms)
+        free_ms = sent + 12.0
+        rows.append({**answered(r["index"], sent, first_ms=5.0, lasts_ms=12.0), "intended_ns": r["intended_ns"]})
+    capped = OpenLoop.model_validate(arrivals().model_dump() | {"concurrency_cap": 1})
+    assert judged_open(rows, capped).status == "VALID"
+    assert codes(judged_open(rows)).keys() >= {"schedule_lag", "arrivals"}
+
+
 def test_a_rate_that_is_not_the_one_asked_is_seen():
     assert codes(judged_open(open_loop(SECONDS, RATE * 1.25)))["achieved_rate"] == "SUSPECT"
 
@@ -207,6 +244,13 @@ def test_users_that_pause_are_fewer_than_asked():
     validity = judged_closed(slower)
     assert codes(validity) == {"achieved_concurrency": "SUSPECT"}
     assert "3.60 requests in flight on average, 4 asked" in validity.reasons[0].message
+
+
+def test_users_that_think_between_turns_are_not_missed():
+    thinking = [{**r, "done_ns": r["done_ns"] - 10 * MS, "turn": 0, "session_id": "s"} for r in users()]
+    pauses = plan().set_column(PLAN.names.index("think_time_ns"), PLAN.field("think_time_ns"), pa.array([10 * MS]))
+    assert judged_closed(thinking, beside={"plan": pauses}).status == "VALID"
+    assert codes(judged_closed(thinking, beside={"plan": plan()})) == {"achieved_concurrency": "SUSPECT"}
 
 
 def test_more_in_flight_than_asked_is_seen_too():
@@ -261,6 +305,15 @@ def test_a_queue_that_grows_is_unstable_and_no_steady_state_is_claimed():
     assert codes(validity)["unstable"] == "SUSPECT"
     assert "not_steady" not in codes(validity)
     assert "unstable" not in codes(judged_open(queueing(SECONDS, RATE, 70.0)))
+
+
+def test_a_rate_that_rises_on_purpose_makes_no_queue():
+    rising = [r for r in open_loop(SECONDS, 4 * RATE, lasts_ms=400.0) if r["index"] % 100 < r["index"] / 80]
+    ramp = OpenLoop.model_validate(
+        {"kind": "open_loop"}
+        | {"arrivals": {"process": "ramp", "from_request_rate_per_s": 20, "to_request_rate_per_s": 180}}
+    )
+    assert codes(judged_open(rising, ramp)).keys() <= {"achieved_rate", "arrivals"}, "this ramp is another than named"
 
 
 def settling(until_ms: float, slower_ms: float) -> list[Row]:

@@ -111,6 +111,17 @@ def test_tenants_are_shown_with_their_arrivals_and_the_names_of_their_headers(
     assert line.split()[:5] == ["short-tenants", "gold", "constant", "2", "60"]
 
 
+def test_texts_of_a_file_are_counted_in_words_until_a_tokenizer_is_known(scenario_file: Path) -> None:
+    raw = yaml.safe_load(SCENARIO)
+    (scenario_file.parent / "p.jsonl").write_text('{"prompt": "one two three"}')
+    prompts = {"kind": "from_file", "file": "p.jsonl"}
+    raw["workload"][0] |= {"input_tokens": {"distribution": "recorded"}, "prompts": prompts}
+    scenario_file.write_text(yaml.safe_dump(raw))
+    shown = called(scenario_file).output
+    assert "3 / 3 / 3" in shown
+    assert "texts from files are counted in words here" in shown
+
+
 def test_sessions_are_shown_with_their_turns(scenario_file: Path) -> None:
     raw = yaml.safe_load(SCENARIO)
     raw["workload"][0]["sessions"] = {"turns": 5, "new_input_tokens": 3, "think_time_s": 1.5}
