@@ -42,7 +42,6 @@ from harness.target.opened import OpenTarget, open_target
 from harness.telemetry.nvml_identity import identify
 from harness.telemetry.source import Unavailable
 
-
 SERVER_LOG_BYTES = 1 << 20
 
 
