@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from harness import clock
 from harness.campaigns.display import Display
 from harness.campaigns.limits import refuse_clamped
 from harness.drivers.locust.driver import LocustDriver
+from harness.drivers.perf_analyzer.driver import PerfAnalyzerDriver
 from harness.errors import DriverFailed, HarnessError, Interrupted, RunFolderError, TargetNotReady
 from harness.measure import host_identity
 from harness.measure.assignment import assignment, contract_of
@@ -40,8 +41,12 @@ from harness.target.opened import OpenTarget, open_target
 from harness.telemetry.nvml_identity import identify
 from harness.telemetry.source import Unavailable
 
-
 SERVER_LOG_BYTES = 1 << 20
+
+_DRIVERS: Mapping[str, type[LocustDriver] | type[PerfAnalyzerDriver]] = {
+    "locust": LocustDriver,
+    "perf_analyzer": PerfAnalyzerDriver,
+}
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,7 @@ def _measure_all(
     display.planned(manifest.points, len(todo), share * estimate(scenario, manifest.points).total_s)
     with (
         _merging(folder),
-        LocustDriver(folder.path / "driver.log") as driver,
+        _DRIVERS[scenario.driver](folder.path / "driver.log") as driver,
         Observer(folder, manifest.attempt, scenario.telemetry, target.endpoint, driver.pid) as observer,
     ):
         for number, (point, repetition) in enumerate(todo, start=1):

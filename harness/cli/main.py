@@ -21,6 +21,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {  # name → (module, attribute, on
     "run": ("harness.cli.run_command", "run", "measure a scenario, leave a run folder with an HTML report"),
     "report": ("harness.cli.report_command", "report", "rebuild the report of a run folder, without the server"),
     "engine": ("harness.cli.engine_commands", "engine", "start, stop and look after an embedded Triton with an engine"),
+    "tools": (
+        "harness.cli.tools_command",
+        "tools",
+        "other load generators: fetch perf_analyzer, import trtllm-bench",
+    ),
     "doctor": ("harness.cli.doctor", "doctor", "what this machine has and lacks, and the command that mends it"),
 }
 
