@@ -85,12 +85,16 @@ class Call:
         "stamps",
         "status",
         "status_message",
+        "stopped_by_watch",
         "stream_id",
         "unsent",
+        "watch",
     )
 
-    def __init__(self, done: Callable[[], None]) -> None:
+    def __init__(self, done: Callable[[], None], watch: Callable[[int, bytes], bool] | None = None) -> None:
         self.done = done  # called once, when the call is over
+        self.stopped_by_watch = False
+        self.watch = watch  # called with (instant, message); True ends the call with RST_STREAM at this very message
         self.stamps: list[int] = []  # instant (ns) of each message
         self.messages: list[bytes] = []
         self.partial = b""
@@ -111,6 +115,7 @@ class FrameCore:
     def __init__(self, headers: bytes) -> None:
         self._headers = headers
         self._buffer = b""
+        self._resets = b""
         self._next_stream_id = 1
         self._received = 0
         self._decoder = hpack.Decoder()
@@ -187,6 +192,8 @@ class FrameCore:
         if self._received > GRANT_AFTER:
             out += frame(WINDOW_UPDATE, 0, 0, self._received.to_bytes(4, "big"))
             self._received = 0
+        if self._resets:
+            out, self._resets = out + self._resets, b""
         return out
 
     def _take_data(self, call: Call, buffer: bytes, position: int, end: int, now: int) -> None:
@@ -204,6 +211,11 @@ class FrameCore:
             call.stamps.append(now)
             call.messages.append(buffer[start + 5 : stop])
             start = stop
+            if call.watch is not None and call.watch(now, call.messages[-1]):
+                self._resets += self.cancel(call)
+                call.stopped_by_watch, call.ended_ns = True, now
+                call.done()
+                return
         call.partial = buffer[start:end] if start < end else b""
         if flags & END_STREAM:  # a proxy ends a broken stream so, without trailers
             self._end(call, now, STATUS_INTERNAL, "stream ended without trailers")

@@ -9,7 +9,7 @@ protobuf once and reused as long as the bytes before the raw contents are the sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tritonclient.grpc import service_pb2
@@ -57,6 +57,23 @@ def decode(call: Call) -> Answer:
         output_tokens_server=sum(reader.tokens) if reader.counted_by_server else None,
         **reader.times,
     )
+
+
+def until_tokens(tokens: int) -> Callable[[int, bytes], bool]:
+    """A watch for `Call`: True at the message that brings the `tokens`-th output token, unless it is the last one.
+
+    It never raises: what it cannot read, `decode` will report.
+    """
+    reader = _Reader()
+
+    def reached(stamp: int, message: bytes) -> bool:
+        try:
+            reader.take(stamp, message)
+        except Exception:
+            return False
+        return reader.final_ns is None and sum(reader.tokens) >= tokens
+
+    return reached
 
 
 class _Reader:

@@ -1,9 +1,9 @@
 """Warm-up, window and drain of a repetition that is over, cut from its instants by the rules Locust's driver obeys.
 
-The window opens when warm-up has lasted its time and enough requests are done; it closes after its length, or with the
-send of the N-th request. perf_analyzer sends a number of requests and stops: a closed loop is full only until the last
-send, so a window that would reach beyond it is closed there, and the repetition says `max_requests`. Pure; instants
-in nanoseconds.
+The window opens when warm-up has lasted its time and (closed loop) enough requests are done; it closes after its
+length, or with the N-th request. perf_analyzer sends a number of requests and stops: a closed loop is full only until
+the last send, so a window that would reach beyond it is closed there, and the repetition says `max_requests`. Pure;
+instants in nanoseconds.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Cut:
 def cut(task: MeasurementTask, start_ns: int, spans: Sequence[Span], *, closed: bool) -> Cut:
     """The phases of these requests. `closed`: the load is a closed loop, which thins out after the last send."""
     last_origin = max((span.origin_ns for span in spans), default=start_ns)
-    window_start = _window_start(task, start_ns, spans)
+    window_start = _window_start(task, start_ns, spans) if closed else start_ns + task.warm_up_ns
     if window_start is None or window_start > last_origin:
         return Cut(start_ns, None, None, max((span.done_ns for span in spans), default=start_ns), "max_requests")
     window_end, ended = _window_end(task, window_start, spans), "window_over"

@@ -23,7 +23,7 @@ from harness.drivers.perf_analyzer.child import Child, failure
 from harness.drivers.perf_analyzer.cut import Cut, cut
 from harness.drivers.perf_analyzer.planned import PlannedRow, Prompts
 from harness.drivers.perf_analyzer.rows import Matched
-from harness.drivers.task import Event, Finished, MeasurementTask
+from harness.drivers.task import Event, Finished, MeasurementTask, WorkerFinished
 from harness.errors import DriverFailed, RunFolderError, TargetNotReady
 from harness.records.schemas import REQUESTS
 from harness.records.store import PartWriter, RunFolder, requests_part_labels
@@ -85,17 +85,17 @@ class PerfAnalyzerDriver:
         try:
             yield from self._measure(task, all_rows, Prompts(task), idle)
         except _Stopped:
-            yield Event(tasks.FINISHED, dataclasses.asdict(_interrupted(began_ns, len(all_rows))))
+            yield Event(tasks.FINISHED, dataclasses.asdict(_interrupted(began_ns)))
         except TargetNotReady as error:
             yield Event(tasks.FAILED, {"message": str(error), "target": True})
 
     def _measure(
         self, task: MeasurementTask, all_rows: list[PlannedRow], prompts: Prompts, idle: Callable[[], None]
     ) -> Iterator[Event]:
-        is_open = all_rows[0].intended_offset_ns is not None
+        is_open = task.concurrency is None
         rehearsal: _Ran | None = None
         if not is_open and extent.needs_rehearsal(task):
-            count = extent.REHEARSAL_PER_USER * task.concurrency
+            count = extent.REHEARSAL_PER_USER * (task.concurrency or 1)
             limit_s = extent.REHEARSAL_PER_USER * to_seconds(all_rows[0].timeout_ns)
             rehearsal = self._run(task, all_rows[:count], prompts, limit_s, idle)
         rest = all_rows[len(rehearsal.items) if rehearsal else 0 :]
@@ -161,7 +161,7 @@ class PerfAnalyzerDriver:
         ran: _Ran,
     ) -> Finished:
         """Cut the phases, write the records and how they came about."""
-        is_open = ran.items[0].intended_ns is not None
+        is_open = task.concurrency is None
         start_ns = min(item.span.origin_ns for item in ran.items)
         if is_open:
             start_ns -= min(item.row.intended_offset_ns or 0 for item in ran.items)
@@ -208,7 +208,7 @@ def _choose(task: MeasurementTask, rest: list[PlannedRow], rehearsal: _Ran | Non
     latencies = [item.done_ns - item.sent_ns for item in rehearsal.items] if rehearsal else []
     chosen = rest[: extent.closed_count(task, latencies)]
     longest = max(latencies, default=rest[0].timeout_ns if rest else 0)
-    return chosen, to_seconds(longest) * (len(chosen) / task.concurrency + 1)
+    return chosen, to_seconds(longest) * (len(chosen) / (task.concurrency or 1) + 1)
 
 
 def _intended(items: Sequence[Matched]) -> list[Matched]:
@@ -227,14 +227,11 @@ def _read_export(path: Path, log: Path) -> list[export.Reply]:
 def _finished(
     phases: Cut, items: Sequence[Matched], planned_rows: int, ran: _Ran, flush_ns: int, error: str | None
 ) -> Finished:
-    return Finished(
-        ended="driver_failed" if error else phases.ended,
-        start_ns=phases.start_ns,
-        window_start_ns=phases.window_start_ns,
-        window_end_ns=phases.window_end_ns,
-        drain_end_ns=phases.drain_end_ns,
+    worker = WorkerFinished(
+        worker=0,
         taken=len(items),
         never_taken=planned_rows - len(items),
+        drain_end_ns=phases.drain_end_ns,
         records_written=0 if error else len(items),
         records_failed=len(items) if error else 0,
         sink_error=error,
@@ -244,24 +241,17 @@ def _finished(
         loop_lag_ns_p99=None,
         loop_lag_ns_max=None,
     )
-
-
-def _interrupted(began_ns: int, planned_rows: int) -> Finished:
-    now = time.perf_counter_ns()
     return Finished(
-        ended="interrupted",
-        start_ns=began_ns,
-        window_start_ns=None,
-        window_end_ns=None,
-        drain_end_ns=now,
-        taken=0,
-        never_taken=planned_rows,
-        records_written=0,
-        records_failed=0,
-        sink_error=None,
-        cpu_s=0.0,
-        wall_s=(now - began_ns) / 1e9,
-        flush_ns_max=0,
-        loop_lag_ns_p99=None,
-        loop_lag_ns_max=None,
+        ended="driver_failed" if error else phases.ended,
+        start_ns=phases.start_ns,
+        window_start_ns=phases.window_start_ns,
+        window_end_ns=phases.window_end_ns,
+        drain_end_ns=phases.drain_end_ns,
+        message=error,
+        workers=[worker],
     )
+
+
+def _interrupted(began_ns: int) -> Finished:
+    now = time.perf_counter_ns()
+    return Finished("interrupted", began_ns, None, None, now, "perf_analyzer exports nothing when it is stopped", [])

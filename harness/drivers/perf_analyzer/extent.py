@@ -23,7 +23,7 @@ def needs_rehearsal(task: MeasurementTask) -> bool:
 
 def closed_count(task: MeasurementTask, latencies_ns: Sequence[int]) -> int:
     """Requests for warm-up, window and drain, from the latencies of the rehearsal (empty: none was needed)."""
-    users = task.concurrency
+    users = task.concurrency or 1
     counted = task.warm_up_requests + (task.window_requests or 0) + 2 * users
     if not latencies_ns:
         return counted

@@ -25,6 +25,8 @@ def _impossible(task: MeasurementTask, rows: Sequence[PlannedRow]) -> Iterator[s
         yield "it cannot check the certificate against another server name (tls.server_name)"
     if not any(name in task.inputs for name in CLASSIC_PROMPTS):
         yield f"model {task.model!r} takes neither text_input nor input_ids"
+    if task.max_in_flight is not None or task.stop_above_in_flight is not None:
+        yield "it has no bound of requests in flight in an open loop"
     if any(row.session_id is not None for row in rows):
         yield "it has no multi-turn sessions over requests"
     if any(row.cancel_after_tokens is not None or row.cancel_after_ns is not None for row in rows):
