@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import secrets
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +19,7 @@ import harness
 from harness import clock
 from harness.campaigns.display import Display
 from harness.campaigns.limits import refuse_clamped
-from harness.drivers.locust.driver import LocustDriver
-from harness.drivers.perf_analyzer.driver import PerfAnalyzerDriver
+from harness.drivers import chosen
 from harness.errors import DriverFailed, HarnessError, Interrupted, RunFolderError, TargetNotReady
 from harness.measure import host_identity
 from harness.measure.assignment import assignment, contract_of
@@ -42,21 +41,21 @@ from harness.telemetry.nvml_identity import identify
 from harness.telemetry.source import Unavailable
 
 SERVER_LOG_BYTES = 1 << 20
-
-_DRIVERS: Mapping[str, type[LocustDriver] | type[PerfAnalyzerDriver]] = {
-    "locust": LocustDriver,
-    "perf_analyzer": PerfAnalyzerDriver,
-}
+CROSS_CHECK = "cross_check"
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What to run and where to keep it. With `resume`, the missing repetitions of that folder are measured."""
+    """What to run and where to keep it. With `resume`, the missing repetitions of that folder are measured.
+
+    `campaign` "cross_check" measures every point once with each driver.
+    """
 
     loaded: Loaded
     runs: Path
     command_line: list[str]
     resume: RunFolder | None = None
+    campaign: str = "run"
 
 
 def run(request: RunRequest, display: Display) -> RunFolder:
@@ -65,6 +64,7 @@ def run(request: RunRequest, display: Display) -> RunFolder:
     Raises Interrupted, TargetNotReady or DriverFailed, with `kept_in` set once something may have been measured.
     """
     scenario = request.loaded.scenario
+    chosen.require(_drivers(scenario, request.campaign))
     with Interruption() as interruption, open_target(scenario.target, progress=display.step) as target:
         folder, manifest = _prepare(request, target, display)
         with _naming(folder), _keeping_server_log(target, folder):
@@ -84,6 +84,8 @@ def _prepare(request: RunRequest, target: OpenTarget, display: Display) -> tuple
     scenario = with_files_read(loaded.scenario)
     display.step("drawing the plan")
     points = matrix.points(scenario, target.deployment.deployment_id)
+    if request.campaign == CROSS_CHECK:
+        points = chosen.once_with_each(points)
     plan = draw(scenario, points, _special_tokens(target, scenario.seed))
     refuse_clamped(plan, target.deployment)
     folder = RunFolder.create(new_folder(request.runs, scenario.name, loaded.short_hash))
@@ -107,7 +109,7 @@ def _first_manifest(request: RunRequest, folder: RunFolder, deployment: Deployme
     return Manifest(
         manifest_version=MANIFEST_VERSION,
         run_id=folder.path.name,
-        campaign="run",
+        campaign=request.campaign,
         harness_version=harness.__version__,
         metrics_version=METRICS_VERSION,
         command_line=request.command_line,
@@ -151,7 +153,7 @@ def _measure_all(
     display.planned(manifest.points, len(todo), share * estimate(scenario, manifest.points).total_s)
     with (
         _merging(folder),
-        _DRIVERS[scenario.driver](folder.path / "driver.log") as driver,
+        chosen.opened(_drivers(scenario, manifest.campaign), folder.path / "driver.log") as driver,
         Observer(folder, manifest.attempt, scenario.telemetry, target.endpoint, driver.pid) as observer,
     ):
         for number, (point, repetition) in enumerate(todo, start=1):
@@ -164,6 +166,10 @@ def _measure_all(
             folder.write_manifest(manifest)
             display.repetition_finished(result)
             _stop_unless_complete(result, interruption)
+
+
+def _drivers(scenario: Scenario, campaign: str) -> tuple[str, ...]:
+    return chosen.ALL if campaign == CROSS_CHECK else (scenario.driver,)
 
 
 def _order(manifest: Manifest, scenario: Scenario) -> list[tuple[Point, int]]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from harness.errors import HarnessError, UsageError
+from harness.errors import Ending, HarnessError, UsageError, worst
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from harness.campaigns.run import RunRequest
+    from harness.records.store import RunFolder
 
 
 @click.command()
@@ -19,7 +23,8 @@ if TYPE_CHECKING:
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="where runs go")
 @click.option("--resume", type=click.Path(path_type=Path), help="measure what is missing in this run folder")
 @click.option("--allow-invalid", is_flag=True, help="keep the marks of INVALID points, but do not fail because of them")
-def run(scenario: str | None, runs: Path, resume: Path | None, allow_invalid: bool) -> int:
+@click.option("--cross-check", is_flag=True, help="measure every point with Locust and with perf_analyzer, and compare")
+def run(scenario: str | None, runs: Path, resume: Path | None, allow_invalid: bool, cross_check: bool) -> int:
     """Measure SCENARIO (a name such as `quickstart`, or a YAML file) and write a run folder with an HTML report.
 
     Ctrl-C ends the run cleanly: what was measured is kept and `--resume` goes on with the rest.
@@ -28,15 +33,19 @@ def run(scenario: str | None, runs: Path, resume: Path | None, allow_invalid: bo
       harness run quickstart
       harness run my-scenario.yaml --runs /data/runs
       harness run --resume runs/20261125T101500Z-quickstart-1a2b3c
+      harness run quickstart --cross-check
     """
     from rich.console import Console
 
+    from harness.campaigns.run import CROSS_CHECK
     from harness.campaigns.run import run as run_campaign
     from harness.cli.outcome import conclude
     from harness.cli.progress import TerminalDisplay
 
     console = Console(stderr=False, soft_wrap=True)
     request = _request(scenario, runs, resume)
+    if cross_check and resume is None:
+        request = dataclasses.replace(request, campaign=CROSS_CHECK)
     try:
         with TerminalDisplay(console) as display:
             folder = run_campaign(request, display)
@@ -45,7 +54,19 @@ def run(scenario: str | None, runs: Path, resume: Path | None, allow_invalid: bo
             conclude(error.kept_in, console)
         raise
     ending = conclude(folder.path, console, allow_invalid=allow_invalid)
+    if request.campaign == CROSS_CHECK:
+        ending = worst([ending, _compare_drivers(folder, console)])
     return ending.code
+
+
+def _compare_drivers(folder: RunFolder, console: Console) -> Ending:
+    from harness.campaigns import cross_check
+
+    checked = cross_check.check(folder)
+    for line in cross_check.markdown(checked):
+        console.print(line, markup=False, highlight=False)
+    console.print(f"cross-check: {folder.path / 'cross_check.json'}", highlight=False)
+    return cross_check.ending(checked)
 
 
 def _request(scenario: str | None, runs: Path, resume: Path | None) -> RunRequest:
@@ -63,7 +84,7 @@ def _request(scenario: str | None, runs: Path, resume: Path | None) -> RunReques
     folder = RunFolder.open(resume)
     manifest = folder.manifest()
     loaded = loader.load_text(manifest.scenario_text, Path(manifest.scenario_file))
-    return RunRequest(loaded, resume.parent, command_line, resume=folder)
+    return RunRequest(loaded, resume.parent, command_line, resume=folder, campaign=manifest.campaign)
 
 
 def _has_measurements(path: Path) -> bool:
