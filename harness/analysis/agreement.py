@@ -1,9 +1,10 @@
 """Whether two instruments agree on one point: medians, percentiles and rates, each with what is known of its error.
 
-A percentile's 95% order-statistic interval says how well this sample knows it; the stated instrument error says how
-wrong the instrument itself may be. Two values differ when their intervals, each widened by its instrument's error,
-have no point in common. They agree when, besides, no difference larger than the errors and a tolerance is left
-possible. In between it cannot be told, which is neither. Pure; values in the metrics' own units.
+A percentile's 95% order-statistic interval says how well one repetition knows it, the hull over the repetitions how far
+the server drifted meanwhile, and the stated instrument error how wrong the instrument itself may be. Two values differ
+when their hulls, each widened by its instrument's error, have no point in common. They agree when, besides, no
+difference larger than the errors and a tolerance is left possible. In between it cannot be told, which is neither.
+Pure; values in the metrics' own units.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from harness.metrics.results import POINT_VALUE, PointSummary, Value
 
 AGREE, DIFFER, CANNOT_TELL = "agree", "differ", "cannot tell"
+RATE_EDGE_RATIO = 0.02  # tokens at the edges of a window, at least this share
 TOLERANCE_RATIO = 0.10  # of the larger value: differences below it do not matter to anybody who compares two tools
 
 PERCENTILES = ("p50", "p90", "p99")
@@ -74,17 +76,15 @@ def compare(
     `error_of`: (metric, statistic) → stated error of the left and the right instrument, in the metric's unit; 0 where
     missing.
     """
-    windows = [_window_s(summary) for summary in (left, right)]
     found = []
     for metric, names in COMPARED.items():
         for statistic in names:
-            values = [summary.metrics[metric].get(statistic) for summary in (left, right)]
             errors = error_of.get((metric, statistic), (0.0, 0.0))
             seen = [
-                _seen(metric, value, error, window, in_flight)
-                for value, error, window in zip(values, errors, windows, strict=True)
+                _seen(metric, statistic, summary, error, in_flight)
+                for summary, error in zip((left, right), errors, strict=True)
             ]
-            found.append(_agreement(metric, statistic, values, seen))
+            found.append(_agreement(metric, statistic, left, right, seen))
     return found
 
 
@@ -97,39 +97,50 @@ def overall(agreements: Sequence[Agreement]) -> str:
     return AGREE if medians and all(verdict == AGREE for verdict in medians) else CANNOT_TELL
 
 
-def _agreement(metric: str, statistic: str, values: Sequence[Value | None], seen: Sequence[Seen | None]) -> Agreement:
-    unit = next((value.unit for value in values if value is not None), "")
-    left, right = seen
-    if left is None or right is None:
-        reasons = [_why_not(value) for value, one in zip(values, seen, strict=True) if one is None]
-        return Agreement(metric, statistic, unit, CANNOT_TELL, left, right, reasons[0])
-    verdict = decide(left, right)
+def _agreement(
+    metric: str, statistic: str, left: PointSummary, right: PointSummary, seen: Sequence[Seen | None]
+) -> Agreement:
+    values = [summary.metrics[metric][statistic] for summary in (left, right)]
+    first, second = seen
+    if first is None or second is None:
+        reason = next(_why_not(value) for value, one in zip(values, seen, strict=True) if one is None)
+        return Agreement(metric, statistic, values[0].unit, CANNOT_TELL, first, second, reason)
+    verdict = decide(first, second)
     reason = "the intervals are too wide: measure longer" if verdict == CANNOT_TELL else ""
-    return Agreement(metric, statistic, unit, verdict, left, right, reason)
+    return Agreement(metric, statistic, values[0].unit, verdict, first, second, reason)
 
 
-def _seen(metric: str, value: Value | None, error: float, window_s: float, in_flight: float) -> Seen | None:
-    if value is None or value.value is None or value.above or value.below:
+def _seen(metric: str, statistic: str, summary: PointSummary, error: float, in_flight: float) -> Seen | None:
+    """The point's value, and the hull of its repetitions' intervals: the server drifts between them."""
+    value = summary.metrics[metric][statistic].value
+    intervals = [
+        _interval(metric, repetition.metrics[metric][statistic], repetition.window_s, in_flight)
+        for repetition in summary.repetitions
+        if repetition.complete
+    ]
+    known = [interval for interval in intervals if interval is not None]
+    if value is None or not known or len(known) < len(intervals):
         return None
+    return Seen(value, min(low for low, _ in known), max(high for _, high in known), error)
+
+
+def _interval(metric: str, value: Value, window_s: float, in_flight: float) -> tuple[float, float] | None:
+    """(low, high) of one repetition; None where it has none, or where the value is only a bound."""
     number = value.value
-    if metric == "request_throughput" and window_s > 0:  # a request belongs to the window in which it ends
+    if number is None or value.above or value.below or window_s <= 0:
+        return None
+    if metric == "request_throughput":  # a request belongs to the window in which it ends
         edge = max(in_flight, 2 * math.sqrt(number * window_s)) / window_s
-        return Seen(number, max(0.0, number - edge), number + edge, error)
-    if metric == "output_token_throughput" and window_s > 0:  # each stream may have one more chunk within the window
-        edge = max(in_flight / window_s, 0.02 * number)
-        return Seen(number, max(0.0, number - edge), number + edge, error)
-    if value.low is None or value.high is None:
-        return Seen(number, number, number, error) if metric == "output_tokens" else None
-    return Seen(number, value.low, value.high, error)
+    elif metric == "output_token_throughput":  # each stream may have one more chunk within the window
+        edge = max(in_flight / window_s, RATE_EDGE_RATIO * number)
+    elif metric == "output_tokens":  # counted, not estimated
+        edge = 0.0
+    else:
+        return None if value.low is None or value.high is None else (value.low, value.high)
+    return max(0.0, number - edge), number + edge
 
 
-def _why_not(value: Value | None) -> str:
-    if value is None:
-        return "not available"
+def _why_not(value: Value) -> str:
     if value.above or value.below:
         return "it falls among requests that failed"
     return value.reason or "no interval"
-
-
-def _window_s(summary: PointSummary) -> float:
-    return max((repetition.window_s for repetition in summary.repetitions), default=0.0)

@@ -99,7 +99,7 @@ def markdown(checked: list[CheckedPoint]) -> list[str]:
             left, right = (_shown(seen, each.unit) for seen in (each.left, each.right))
             lines.append(f"| {each.metric} | {each.statistic} | {left} | {right} | {verdict} |")
         lines.append("")
-    footnote = "Values with their 95% interval ± the instrument's stated error. They were measured one after the other."
+    footnote = "Values [hull of the repetitions' 95% intervals] ± the instrument's stated error."
     return [*lines, footnote]
 
 

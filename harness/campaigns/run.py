@@ -173,7 +173,8 @@ def _drivers(scenario: Scenario, campaign: str) -> tuple[str, ...]:
 
 
 def _order(manifest: Manifest, scenario: Scenario) -> list[tuple[Point, int]]:
-    return matrix.order(manifest.points, scenario.repetitions, scenario.seed)
+    repetitions = max(point.repetitions for point in manifest.points)
+    return matrix.order(manifest.points, repetitions, scenario.seed)
 
 
 def _is_measured(manifest: Manifest, point: Point, repetition: int) -> bool:

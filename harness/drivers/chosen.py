@@ -21,6 +21,7 @@ from harness.records.manifest import Point
 
 LOCUST, PERF_ANALYZER = "locust", "perf_analyzer"
 ALL = (LOCUST, PERF_ANALYZER)
+LEAST = 3  # repetitions of a cross-check
 
 Opener = Callable[[Path], contextlib.AbstractContextManager[Driver]]
 DRIVERS: Mapping[str, Opener] = {LOCUST: LocustDriver, PERF_ANALYZER: PerfAnalyzerDriver}
@@ -33,8 +34,12 @@ def require(names: Sequence[str]) -> None:
 
 
 def once_with_each(points: Sequence[Point]) -> list[Point]:
-    """Every point once for each driver."""
-    return [dataclasses.replace(p, point_id=f"{p.point_id}-{name}") for p in points for name in ALL]
+    """Every point once for each driver, in at least three repetitions: a server drifts, and that is no difference."""
+    return [
+        dataclasses.replace(point, point_id=f"{point.point_id}-{name}", repetitions=max(LEAST, point.repetitions))
+        for point in points
+        for name in ALL
+    ]
 
 
 def driver_of(point_id: str) -> str:

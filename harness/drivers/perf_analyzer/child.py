@@ -1,6 +1,7 @@
 """One perf_analyzer process: started, watched under a time limit, its exit code turned into a clear error.
 
-It is never asked to end early: on SIGINT it waits for its own measurement and then exports nothing (seen with 2.51.0).
+It is never asked to end early: on SIGINT it waits for its own measurement and then exports nothing. After a request
+that failed or was never finished it may wait for ever, without a word (both seen with 2.51.0); only its idleness tells.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 from harness.errors import DriverFailed, HarnessError, TargetNotReady
 
 POLL_S = 0.1
 KILL_AFTER_S = 3.0
 LINES_SHOWN = 4
+BUSY_CPU_S = 0.01  # one tick: about a dozen requests
 
 UNSTABLE, NO_REQUESTS, OTHER = 2, 3, 99
 _UNREACHABLE = ("failed to connect", "connection refused", "unavailable", "socket closed")
@@ -53,17 +57,30 @@ class Child:
                 self.cpu_s = usage.ru_utime + usage.ru_stime
         return self._process.returncode
 
-    def wait(self, limit_s: float) -> Iterator[None]:
-        """Yield several times a second until it is over; end it at the limit. Raises DriverFailed then."""
+    def wait(self, limit_s: float, quiet_limit_s: float) -> Iterator[None]:
+        """Yield several times a second until it is over. Raises DriverFailed at the limit, or when it idles so long."""
+        busy_s, busy_at = 0.0, self.started_s
         while self.poll() is None:
-            if time.monotonic() - self.started_s > limit_s:
+            now, used_s = time.monotonic(), self._used_s()
+            if used_s - busy_s >= BUSY_CPU_S:
+                busy_s, busy_at = used_s, now
+            if now - self.started_s > limit_s or now - busy_at > quiet_limit_s:
                 self.end()
                 raise DriverFailed(
-                    f"perf_analyzer did not end within {limit_s:.0f} s and was stopped; it exported nothing",
-                    hint=f"it waits for ever when a request gets no final answer; its output: {self._output}",
+                    f"perf_analyzer got stuck and was stopped after {now - self.started_s:.0f} s; it exported nothing",
+                    hint="it waits for ever after a request that failed or was never finished: use driver: locust to"
+                    f" see which; its output: {self._output}",
                 )
             time.sleep(POLL_S)
             yield
+
+    def _used_s(self) -> float:
+        """CPU seconds so far; 0 once it is gone."""
+        try:
+            times = psutil.Process(self._process.pid).cpu_times()
+        except psutil.NoSuchProcess:
+            return 0.0
+        return float(times.user + times.system)
 
     def end(self) -> None:
         """SIGTERM, then SIGKILL."""

@@ -31,6 +31,7 @@ from harness.units import to_seconds
 
 START_LIMIT_S = 60.0  # reading the inputs, connecting, writing the export
 SLOWER_BY = 4.0  # how much longer than expected a run may take before it counts as stuck
+QUIET_S = 60.0  # or how long it may idle, if the request timeout is shorter
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,8 @@ class PerfAnalyzerDriver:
             intervals=pace if offsets else None,
         )
         before = wall_clock.read()
-        child = self._follow(line, START_LIMIT_S + limit_s, idle)
+        quiet_s = max(QUIET_S, to_seconds(chosen[0].timeout_ns)) + to_seconds(_longest_gap_ns(offsets))
+        child = self._follow(line, START_LIMIT_S + limit_s, quiet_s, idle)
         clock = wall_clock.WallClock(before, wall_clock.read())
         found = rows.match(_read_export(exported, self._log_path), keys, clock.to_monotonic_ns)
         if len(found) != len(chosen):
@@ -140,9 +142,9 @@ class PerfAnalyzerDriver:
         wall_s = (max(item.done_ns for item in found) - min(item.sent_ns for item in found)) / 1e9
         return _Ran(_intended(found) if offsets else found, clock, child.cpu_s, wall_s, line)
 
-    def _follow(self, line: Sequence[str], limit_s: float, idle: Callable[[], None]) -> Child:
+    def _follow(self, line: Sequence[str], limit_s: float, quiet_s: float, idle: Callable[[], None]) -> Child:
         child = self._child = Child(line, self._tool.environment, self._log_path)
-        for _ in child.wait(limit_s):
+        for _ in child.wait(limit_s, quiet_s):
             idle()
             if self._stopped:
                 child.end()
@@ -209,6 +211,10 @@ def _choose(task: MeasurementTask, rest: list[PlannedRow], rehearsal: _Ran | Non
     chosen = rest[: extent.closed_count(task, latencies)]
     longest = max(latencies, default=rest[0].timeout_ns if rest else 0)
     return chosen, to_seconds(longest) * (len(chosen) / (task.concurrency or 1) + 1)
+
+
+def _longest_gap_ns(offsets_ns: Sequence[int]) -> int:
+    return max((after - before for before, after in zip([0, *offsets_ns], offsets_ns, strict=False)), default=0)
 
 
 def _intended(items: Sequence[Matched]) -> list[Matched]:

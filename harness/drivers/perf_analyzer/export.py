@@ -3,7 +3,7 @@
 Two traps, seen with 2.51.0. The tool asks for every output the model declares and exports each of them for every
 response; where a response does not carry one, the exported number is whatever lay in memory. So a count is believed
 only if the request asked for it and it can be true. And the empty response that only carries the final flag is exported
-like the others: it is told by its absurd counts or its lack of text.
+like the others: it is told by its lack of text and absurd counts, or by ids and a length that do not fit.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ def _is_empty(inputs: Mapping[str, Any], each: Mapping[str, Any], outputs: Seque
     """Whether a last response carries only the final flag."""
     if each is not outputs[-1] or len(outputs) < 2 or not each:
         return False
-    if each.get("text_output", "") != "" or _length(each.get("output_ids", "")) > 0:
+    if "output_ids" in each:
+        return each.get("sequence_length", _length(each["output_ids"])) != _length(each["output_ids"])
+    if each.get("text_output", "") != "":
         return False
     counts = [name for name in ("num_input_tokens", "num_output_tokens") if inputs.get(f"return_{name}")]
     if not counts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
@@ -96,7 +97,15 @@ def test_nothing_compared_is_no_agreement() -> None:
 def test_a_percentile_among_failures_cannot_be_compared() -> None:
     failing = statistics(Sample(np.full(100, 50 * MS), np.full(300, 10 * MS)), "ns")
     left = _summary(1)
-    broken = PointSummary("p", None, left.repetitions, {**left.metrics, "inter_chunk_latency": failing})
+    metrics = {**left.metrics, "inter_chunk_latency": failing}
+    broken = PointSummary("p", None, [dataclasses.replace(left.repetitions[0], metrics=metrics)], metrics)
     found = compare(left, broken, in_flight=4, error_of={})
     assert _verdicts(found)["inter_chunk_latency", "p50"] == CANNOT_TELL
     assert overall(found) == CANNOT_TELL
+
+
+def test_a_server_that_drifts_between_repetitions_is_no_difference_of_the_instruments() -> None:
+    calm, drifted = _summary(1), _summary(2, shift_ms=6)
+    drifting = PointSummary("p", None, [*calm.repetitions, *drifted.repetitions], calm.metrics)
+    assert overall(compare(calm, drifted, in_flight=4, error_of={})) == DIFFER
+    assert overall(compare(drifting, drifted, in_flight=4, error_of={})) == CANNOT_TELL

@@ -77,10 +77,18 @@ def test_server_times_are_taken_only_when_asked_for_and_in_order() -> None:
     assert _only(_export(asked, [_response(" a", 1, **{**times, "arrival_time_ns": 9})])).server_times_ns is None
 
 
+def test_an_empty_final_response_of_the_id_model_is_told_by_ids_and_length_that_do_not_fit() -> None:
+    good: dict[str, object] = {"output_ids": 1000, "sequence_length": 1}
+    for length in (0, -1006632816, 636351847):
+        empty: dict[str, object] = {"output_ids": 0, "sequence_length": length}
+        reply = _only(_export({"input_ids": [1, 2], "request_output_len": 3}, [good, good, empty]))
+        assert (reply.chunk_tokens, reply.done_ns) == ([1, 1], 1020)
+
+
 def test_token_ids_count_themselves() -> None:
-    outputs: list[dict[str, object]] = [{"output_ids": [5, 6]}, {"output_ids": 7}, {"output_ids": ""}]
+    outputs: list[dict[str, object]] = [{"output_ids": [5, 6]}, {"output_ids": ""}, {"output_ids": 7}]
     reply = _only(_export({"input_ids": [1, 2], "request_output_len": 3}, outputs))
-    assert (reply.chunk_tokens, reply.counted_by) == ([2, 1], "ids")
+    assert (reply.chunk_tokens, reply.counted_by) == ([2, 0, 1], "ids")
 
 
 @pytest.mark.parametrize("broken", [{}, {"experiments": [{"requests": [{}]}]}, _export({"other": 1}, [])])
