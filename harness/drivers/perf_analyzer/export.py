@@ -69,7 +69,7 @@ def _is_empty(inputs: Mapping[str, Any], each: Mapping[str, Any], outputs: Seque
     if each is not outputs[-1] or len(outputs) < 2 or not each:
         return False
     if "output_ids" in each:
-        return each.get("sequence_length", _length(each["output_ids"])) != _length(each["output_ids"])
+        return bool(each.get("sequence_length", _length(each["output_ids"])) != _length(each["output_ids"]))
     if each.get("text_output", "") != "":
         return False
     counts = [name for name in ("num_input_tokens", "num_output_tokens") if inputs.get(f"return_{name}")]
