@@ -23,8 +23,16 @@ if TYPE_CHECKING:
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="where runs go")
 @click.option("--resume", type=click.Path(path_type=Path), help="measure what is missing in this run folder")
 @click.option("--allow-invalid", is_flag=True, help="keep the marks of INVALID points, but do not fail because of them")
+@click.option("--web-ui", "web_ui_port", type=click.IntRange(1, 65535), help="Locust's web page on this local port")
 @click.option("--cross-check", is_flag=True, help="measure every point with Locust and with perf_analyzer, and compare")
-def run(scenario: str | None, runs: Path, resume: Path | None, allow_invalid: bool, cross_check: bool) -> int:
+def run(
+    scenario: str | None,
+    runs: Path,
+    resume: Path | None,
+    allow_invalid: bool,
+    web_ui_port: int | None,
+    cross_check: bool,
+) -> int:
     """Measure SCENARIO (a name such as `quickstart`, or a YAML file) and write a run folder with an HTML report.
 
     Ctrl-C ends the run cleanly: what was measured is kept and `--resume` goes on with the rest.
@@ -43,7 +51,7 @@ def run(scenario: str | None, runs: Path, resume: Path | None, allow_invalid: bo
     from harness.cli.progress import TerminalDisplay
 
     console = Console(stderr=False, soft_wrap=True)
-    request = _request(scenario, runs, resume)
+    request = dataclasses.replace(_request(scenario, runs, resume), web_ui_port=web_ui_port)
     if cross_check and resume is None:
         request = dataclasses.replace(request, campaign=CROSS_CHECK)
     try:

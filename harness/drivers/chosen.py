@@ -17,20 +17,24 @@ from harness.drivers.locust.driver import LocustDriver
 from harness.drivers.perf_analyzer import install
 from harness.drivers.perf_analyzer.driver import PerfAnalyzerDriver
 from harness.drivers.task import Event, MeasurementTask
+from harness.errors import UsageError
 from harness.records.manifest import Point
 
 LOCUST, PERF_ANALYZER = "locust", "perf_analyzer"
 ALL = (LOCUST, PERF_ANALYZER)
 LEAST = 3  # repetitions of a cross-check
 
-Opener = Callable[[Path], contextlib.AbstractContextManager[Driver]]
-DRIVERS: Mapping[str, Opener] = {LOCUST: LocustDriver, PERF_ANALYZER: PerfAnalyzerDriver}
 
-
-def require(names: Sequence[str]) -> None:
-    """Raise UsageError when a driver's tool is missing, before a target is started for it."""
-    if PERF_ANALYZER in names:
-        install.require()
+def require(names: Sequence[str], processes: int) -> None:
+    """Raise UsageError for a tool that is missing or cannot do it, before a target is started for it."""
+    if PERF_ANALYZER not in names:
+        return
+    if processes > 1:
+        raise UsageError(
+            f"perf_analyzer is one process, and the scenario asks for {processes}",
+            hint="leave load_generator out, or use driver: locust",
+        )
+    install.require()
 
 
 def once_with_each(points: Sequence[Point]) -> list[Point]:
@@ -48,10 +52,14 @@ def driver_of(point_id: str) -> str:
 
 
 @contextlib.contextmanager
-def opened(names: Sequence[str], log_path: Path) -> Iterator[Driver]:
-    """The driver of these names: one, or one that gives each point to its own."""
+def opened(names: Sequence[str], log_path: Path, processes: int, web_ui_port: int | None) -> Iterator[Driver]:
+    """The driver of these names: one, or one that gives each point to its own. The last two settings are Locust's."""
     with contextlib.ExitStack() as stack:
-        drivers = {name: stack.enter_context(DRIVERS[name](log_path)) for name in names}
+        drivers: dict[str, Driver] = {}
+        if LOCUST in names:
+            drivers[LOCUST] = stack.enter_context(LocustDriver(log_path, processes, web_ui_port))
+        if PERF_ANALYZER in names:
+            drivers[PERF_ANALYZER] = stack.enter_context(PerfAnalyzerDriver(log_path))
         yield _ByPoint(drivers) if len(drivers) > 1 else drivers[names[0]]
 
 

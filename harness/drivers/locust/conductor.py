@@ -62,7 +62,6 @@ class Conductor:
             )
         crew.clear()
         crew.refuse_lost()
-        crew.staff(1 if task.concurrency is None else -(-task.concurrency // crew.size))
         crew.send(messages.PREPARE, {"task": dataclasses.asdict(task), "workers": crew.size})
         deadline = time.monotonic() + PREPARE_WITHIN_S
         try:

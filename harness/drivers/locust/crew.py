@@ -16,6 +16,7 @@ from typing import Any
 
 import gevent
 from locust.env import Environment
+from locust.runners import STATE_RUNNING
 
 from harness.drivers.locust import messages
 from harness.drivers.locust.messages import Figures, Status
@@ -36,7 +37,6 @@ class Crew:
         self._children: list[subprocess.Popen[bytes]] = []
         self._nodes: dict[int, str] = {}  # worker -> Locust's id
         self._token = secrets.token_hex(16)
-        self._users = 0
         self.clear()
         if processes == 1:
             environment.create_local_runner()
@@ -69,18 +69,12 @@ class Crew:
             if time.monotonic() > deadline:
                 raise DriverFailed(f"only {len(self._nodes)} of {self.size} worker processes connected")
             gevent.sleep(0.02)
+        self._environment.runner.update_state(STATE_RUNNING)
 
     @property
     def pids(self) -> list[int]:
         """The processes that carry the load."""
         return [child.pid for child in self._children] or [os.getpid()]
-
-    def staff(self, users_per_worker: int) -> None:
-        """Have at least so many Locust users on every worker; they stay until the end of the run."""
-        wanted = users_per_worker * self.size
-        if wanted > self._users:
-            self._users = wanted
-            self._environment.runner.start(wanted, spawn_rate=wanted)
 
     def send(self, kind: str, content: dict[str, Any]) -> None:
         """Send a message to every worker that is known."""

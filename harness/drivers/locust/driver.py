@@ -25,9 +25,11 @@ QUIT_TIMEOUT_S = 10.0
 class LocustDriver:
     """Context manager around the driver process. It dies with this process, and is not hit by Ctrl-C itself."""
 
-    def __init__(self, log_path: Path, processes: int = 1) -> None:
+    def __init__(self, log_path: Path, processes: int = 1, web_ui_port: int | None = None) -> None:
         self._log_path = log_path
-        self._processes = processes
+        self._options = [f"--processes={processes}"]
+        if web_ui_port is not None:
+            self._options.append(f"--web-ui={web_ui_port}")
         self._buffer = b""
 
     def __enter__(self) -> LocustDriver:
@@ -35,7 +37,7 @@ class LocustDriver:
         self._log = self._log_path.open("ab")
         module = "harness.drivers.locust.process"
         self._child = subprocess.Popen(
-            [sys.executable, "-m", module, str(child_end), f"--processes={self._processes}"],
+            [sys.executable, "-m", module, str(child_end), *self._options],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,

@@ -25,6 +25,7 @@ from locust.env import Environment
 from harness.drivers import task as tasks
 from harness.drivers.locust.conductor import Conductor
 from harness.drivers.locust.crew import Crew
+from harness.drivers.locust.page import open_page
 from harness.drivers.locust.users import PlanUser
 from harness.drivers.task import Event, MeasurementTask
 from harness.errors import HarnessError, TargetNotReady
@@ -56,7 +57,7 @@ def main() -> None:
     running: list[Conductor] = []
     gevent.spawn(_read_commands, commands, running)
     try:
-        trouble = _assemble(crew)
+        trouble = _assemble(environment, crew, arguments.web_ui)
         while (command := commands.get()) is not None:
             task = MeasurementTask.from_json(json.dumps(command["task"]))
             running[:] = [Conductor(task, crew, report)]
@@ -70,12 +71,17 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m harness.drivers.locust.process", description=__doc__)
     parser.add_argument("event_fd", type=int)
     parser.add_argument("--processes", type=int, default=1, help="worker processes on this host")
-    return parser.parse_args()
+    parser.add_argument("--web-ui", type=int, help="port of Locust's web page on 127.0.0.1")
+    arguments = parser.parse_args()
+    sys.argv[1:] = []  # Locust's web page would read them as its own
+    return arguments
 
 
-def _assemble(crew: Crew) -> HarnessError | None:
-    """Start the workers; what went wrong is reported with the first task."""
+def _assemble(environment: Environment, crew: Crew, page_port: int | None) -> HarnessError | None:
+    """Open the web page and start the workers; what went wrong is reported with the first task."""
     try:
+        if page_port is not None:
+            open_page(environment, page_port)
         crew.assemble()
     except HarnessError as error:
         return error

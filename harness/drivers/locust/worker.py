@@ -14,10 +14,12 @@ from typing import Any
 import gevent
 import gevent.event
 from locust.env import Environment
+from locust.runners import STATE_RUNNING
 
 from harness.drivers.locust import messages
 from harness.drivers.locust.recorder import FinishedRequest
 from harness.drivers.locust.share import Share
+from harness.drivers.locust.users import PlanUser
 from harness.drivers.task import MeasurementTask
 from harness.errors import HarnessError, TargetNotReady
 
@@ -78,7 +80,7 @@ class Worker:
     def _serve(self, share: Share) -> None:
         try:
             with share.prepared() as facts:
-                self._wait_for_users(share.seats)
+                self._staff(share.seats)
                 self._send(messages.READY, facts)
                 finished = share.run(self._seat_users, lambda status: self._send(messages.STATUS, status))
             if finished is not None:
@@ -94,7 +96,18 @@ class Worker:
             if self._share is share:
                 self._share = None
 
-    def _wait_for_users(self, seats: int) -> None:
+    def _staff(self, seats: int) -> None:
+        """Have at least so many Locust users waiting.
+
+        Not by the runner's `start`: its dispatcher spreads users as it sees fit, and leaves out a worker whose
+        heartbeat is late. Each worker knows how many it needs.
+        """
+        runner = self._environment.runner
+        missing = seats - runner.user_count
+        if missing > 0:
+            runner.spawn_users({PlanUser.__name__: missing})
+            runner.update_state(STATE_RUNNING)
+            runner.worker_state = STATE_RUNNING  # what a worker's heartbeat tells the master
         with gevent.Timeout(USERS_WITHIN_S, RuntimeError(f"Locust did not start {seats} users")):
             while self._waiting < seats:
                 gevent.sleep(0.01)

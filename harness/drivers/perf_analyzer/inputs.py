@@ -46,13 +46,16 @@ def entry(row: PlannedRow, prompts: Prompts, offered: Mapping[str, str]) -> tupl
 
 def write(
     rows: Sequence[PlannedRow], prompts: Prompts, offered: Mapping[str, str], file: TextIO
-) -> dict[Key, PlannedRow]:
-    """Write the input file, one entry per line; returns the rows by key. Prompts are unique by their nonce."""
-    found: dict[Key, PlannedRow] = {}
+) -> dict[Key, list[PlannedRow]]:
+    """Write the input file, one entry per line; returns the rows by key, in the order in which they are sent.
+
+    A prompt of ours has one row, by its nonce; texts from a file may repeat.
+    """
+    found: dict[Key, list[PlannedRow]] = {}
     file.write('{"data": [\n')
     for number, row in enumerate(rows):
         key, tensors = entry(row, prompts, offered)
-        found[key] = row
+        found.setdefault(key, []).append(row)
         file.write((",\n" if number else "") + json.dumps(tensors))
     file.write("\n]}\n")
     return found

@@ -38,18 +38,23 @@ class Matched:
         return Span(self.sent_ns if self.intended_ns is None else self.intended_ns, self.done_ns)
 
 
-def match(replies: Sequence[Reply], planned: Mapping[Key, PlannedRow], to_run: Callable[[int], int]) -> list[Matched]:
-    """Every reply with its row, by number. Raises DriverFailed for a request that was not planned, or sent twice."""
-    found: dict[int, Matched] = {}
-    for reply in replies:
-        row = planned.get(reply.key)
+def match(
+    replies: Sequence[Reply], planned: Mapping[Key, Sequence[PlannedRow]], to_run: Callable[[int], int]
+) -> list[Matched]:
+    """Every reply with its row, by number; replies of one prompt take its rows in the order of sending.
+
+    Raises DriverFailed for a request that was not planned, or that was sent more often than planned.
+    """
+    left = {key: iter(each) for key, each in planned.items()}
+    found = []
+    for reply in sorted(replies, key=lambda reply: reply.sent_ns):
+        row = next(left.get(reply.key, iter(())), None)
         if row is None:
-            raise DriverFailed("perf_analyzer exported a request that is not in the plan")
-        if row.number in found:
-            raise DriverFailed(f"perf_analyzer sent request {row.number} of the plan twice")
+            how = "twice" if reply.key in planned else "that is not in the plan"
+            raise DriverFailed(f"perf_analyzer sent a request {how}", hint="its inputs and the plan do not fit: a bug")
         stamps = [to_run(stamp) for stamp in reply.chunk_stamps_ns]
-        found[row.number] = Matched(row, reply, to_run(reply.sent_ns), to_run(reply.done_ns), stamps)
-    return [found[number] for number in sorted(found)]
+        found.append(Matched(row, reply, to_run(reply.sent_ns), to_run(reply.done_ns), stamps))
+    return sorted(found, key=lambda matched: matched.row.number)
 
 
 def table(task: MeasurementTask, items: Sequence[Matched], cut: Cut, *, input_tokens_exact: bool) -> pa.Table:

@@ -103,15 +103,20 @@ def _reply(key: str, sent: int = 0, stamps: tuple[int, ...] = (50 * MS, 60 * MS)
 
 def test_a_reply_that_was_not_planned_or_came_twice_is_refused() -> None:
     with pytest.raises(DriverFailed, match="not in the plan"):
-        rows.match([_reply("x")], {"a": _row()}, int)
+        rows.match([_reply("x")], {"a": [_row()]}, int)
     with pytest.raises(DriverFailed, match="twice"):
-        rows.match([_reply("a"), _reply("a")], {"a": _row()}, int)
+        rows.match([_reply("a"), _reply("a")], {"a": [_row()]}, int)
+
+
+def test_a_text_that_stands_twice_in_the_plan_takes_its_rows_in_order_of_sending() -> None:
+    found = rows.match([_reply("a", sent=9), _reply("a", sent=5)], {"a": [_row(3), _row(4)]}, int)
+    assert [(each.row.number, each.sent_ns) for each in found] == [(3, 5), (4, 9)]
 
 
 def test_a_request_over_its_timeout_is_cut_there_and_keeps_what_had_come() -> None:
     phases = Cut(0, 0, 10**9, 2 * 10**9, "window_over")
     late, fine = _row(0, timeout_ns=55 * MS), _row(1)
-    found = rows.match([_reply("a"), _reply("b")], {"a": late, "b": fine}, int)
+    found = rows.match([_reply("a"), _reply("b")], {"a": [late], "b": [fine]}, int)
     first, second = rows.table(_task(), found, phases, input_tokens_exact=False).to_pylist()
     assert (first["outcome"], first["done_ns"], first["chunk_tokens"]) == ("timeout", 55 * MS, [1])
     assert first["error"] == "no final answer within the timeout"
@@ -123,7 +128,7 @@ def test_a_request_over_its_timeout_is_cut_there_and_keeps_what_had_come() -> No
 def test_a_cohort_request_that_outlasts_the_drain_is_a_timeout() -> None:
     phases = Cut(0, 0, 40 * MS, 55 * MS, "window_over")
     (row,) = rows.table(
-        _task(), rows.match([_reply("a")], {"a": _row()}, int), phases, input_tokens_exact=True
+        _task(), rows.match([_reply("a")], {"a": [_row()]}, int), phases, input_tokens_exact=True
     ).to_pylist()
     assert (row["outcome"], row["error"], row["done_ns"]) == ("timeout", "not done within the drain limit", 55 * MS)
 

@@ -45,7 +45,7 @@ def test_the_file_keeps_the_order_of_the_plan_and_every_row_has_its_own_key() ->
     given, rows, file = task(), [row(number) for number in range(50)], io.StringIO()
     keys = inputs.write(rows, Prompts(given), given.inputs, file)
     entries = json.loads(file.getvalue())["data"]
-    assert [keys[entry["text_input"]["content"][0]].number for entry in entries] == list(range(50))
+    assert [keys[entry["text_input"]["content"][0]][0].number for entry in entries] == list(range(50))
     assert len(keys) == 50
 
 
