@@ -238,6 +238,17 @@ telemetry: {{period_s: 0.2}}
 """
 
 
+EMBEDDED = """\
+version: 1
+name: peers-embedded
+target: {engine: cpu-tiny}
+workload: {input_tokens: 24, output_tokens: 16}
+load: {kind: closed_loop, concurrency: 4}
+phases: {warm_up_s: 0.5, window_s: 2}
+driver: perf_analyzer
+"""
+
+
 def _harness(cwd: Path, *arguments: str) -> tuple[int, str]:
     ran = subprocess.run(
         [sys.executable, "-m", "harness.cli.main", *arguments],
@@ -245,7 +256,7 @@ def _harness(cwd: Path, *arguments: str) -> tuple[int, str]:
         capture_output=True,
         text=True,
         timeout=120,
-        env=os.environ | {"COLUMNS": "200"},
+        env=os.environ | {"COLUMNS": "200", "HARNESS_STATE": str(cwd / "state")},
     )
     return ran.returncode, ran.stdout + ran.stderr
 
@@ -261,6 +272,22 @@ def test_a_scenario_names_its_driver_and_the_report_is_the_same(tool: install.To
     metrics = json.loads((folder / "metrics.json").read_text())["points"][0]["metrics"]
     assert metrics["output_tokens"]["mean"]["value"] == 10
     assert (folder / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_the_embedded_triton_is_measured_with_exact_counts(tool: install.Tool, tmp_path: Path) -> None:
+    (tmp_path / "embedded.yaml").write_text(EMBEDDED)
+    code, output = _harness(tmp_path, "run", "embedded.yaml")
+    assert code == 0, output
+    (folder,) = (tmp_path / "runs").iterdir()
+    rows = pq.read_table(folder / "requests.parquet").to_pylist()
+    assert len(rows) > 50
+    assert {row["outcome"] for row in rows} == {"ok"}
+    assert {row["input_tokens_server"] for row in rows} == {24}
+    assert {row["output_tokens_server"] for row in rows} == {16}
+    for row in rows:
+        assert sum(row["chunk_tokens"]) == 16
+        assert row["server_arrival_ns"] <= row["server_first_token_ns"] <= row["server_last_token_ns"]
 
 
 @pytest.mark.slow
