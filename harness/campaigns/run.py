@@ -153,6 +153,9 @@ def _measure_all(
     todo = [item for item in _order(manifest, scenario) if not _is_measured(manifest, *item)]
     share = len(todo) / max(1, sum(point.repetitions for point in manifest.points))
     names = _drivers(scenario, manifest.campaign)
+    for point in {item.point_id: item for item, _ in todo}.values():
+        name = chosen.driver_of(point.point_id) if len(names) > 1 else names[0]
+        chosen.refuse(name, assignment(scenario, folder, manifest, target, point, 0))
     display.planned(manifest.points, len(todo), share * estimate(scenario, manifest.points).total_s)
     with (
         _merging(folder),

@@ -14,6 +14,7 @@ def tools() -> None:
     \b
       harness tools list
       harness tools install perf-analyzer            then, in a scenario: driver: perf_analyzer
+      harness tools prepare-trtllm-bench runs/<folder> --point all-c8 --model org/name
       harness tools import-trtllm-bench report.json runs/<folder>
     """
 
@@ -41,6 +42,43 @@ def install_tool(tool: str) -> int:
 
     found = install.install(lambda line: click.echo(line, err=True))
     click.echo(f"{tool.replace('-', '_')} {found.version}: {found.path}")
+    return 0
+
+
+@tools.command("prepare-trtllm-bench")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--point", "point_id", required=True, help="the point whose planned requests the engine is to answer")
+@click.option("--model", required=True, help="the model's name, as trtllm-bench wants it")
+@click.option("--engine-dir", type=click.Path(path_type=Path), help="a built engine (TensorRT-LLM before 1.3)")
+@click.option("--options", type=click.Path(path_type=Path), help="a YAML file of LLM-API options")
+@click.option("--tokenizer", type=click.Path(path_type=Path, exists=True), help="draw the ids from its vocabulary")
+@click.option("--requests", type=click.IntRange(1), default=1000, show_default=True, help="at most so many")
+def prepare_trtllm_bench(
+    folder: Path,
+    point_id: str,
+    model: str,
+    engine_dir: Path | None,
+    options: Path | None,
+    tokenizer: Path | None,
+    requests: int,
+) -> int:
+    """Write the requests planned for a point of the run FOLDER as a data set, and print the trtllm-bench command.
+
+    Run the command where TensorRT-LLM is installed, then keep its report with `import-trtllm-bench`.
+    """
+    import shlex
+
+    from harness.drivers.trtllm_bench import command, dataset
+    from harness.records.store import RunFolder
+
+    run = RunFolder.open(folder)
+    point = run.manifest().point(point_id)
+    path = folder / f"trtllm-bench-{point_id}.jsonl"
+    count = dataset.write(run, point, tokenizer, path, requests)
+    wanted = command.EngineRun(model, engine_dir=engine_dir, options_file=options, concurrency=point.concurrency)
+    line = command.command(wanted, dataset=path, report=folder / f"trtllm-bench-{point_id}.json")
+    click.echo(f"{count} requests in {path}", err=True)
+    click.echo(shlex.join(line))
     return 0
 
 

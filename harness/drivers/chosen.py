@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.drivers.driver import Driver
 from harness.drivers.locust.driver import LocustDriver
-from harness.drivers.perf_analyzer import install
+from harness.drivers.perf_analyzer import install, planned, refusals
 from harness.drivers.perf_analyzer.driver import PerfAnalyzerDriver
 from harness.drivers.task import Event, MeasurementTask
 from harness.errors import UsageError
@@ -35,6 +35,12 @@ def require(names: Sequence[str], processes: int) -> None:
             hint="leave load_generator out, or use driver: locust",
         )
     install.require()
+
+
+def refuse(name: str, task: MeasurementTask) -> None:
+    """Raise UsageError when the driver of this name cannot do the task, before anything is sent."""
+    if name == PERF_ANALYZER:
+        refusals.refuse(task, planned.read(task))
 
 
 def once_with_each(points: Sequence[Point]) -> list[Point]:

@@ -308,3 +308,31 @@ def test_a_cross_check_measures_with_both_and_writes_its_verdict(tool: install.T
     rows = pq.read_table(folder / "requests.parquet").to_pylist()
     assert {row["point_id"].rsplit("-", 1)[1] for row in rows} == {"locust", "perf_analyzer"}
     assert len(log) >= len(rows)
+
+
+def test_a_point_perf_analyzer_cannot_do_is_refused_before_anything_is_sent(tool: install.Tool, tmp_path: Path) -> None:
+    with process.start(PACED, tmp_path / "log") as server:
+        text = SCENARIO.format(port=server.port).replace("truth,", 'truth, headers: {x-tenant: "a"},')
+        (tmp_path / "peers.yaml").write_text(text)
+        code, output = _harness(tmp_path, "run", "peers.yaml", "--cross-check")
+        log = server.stop()
+    assert code == 2, output
+    assert "x-tenant" in output
+    assert log == [], "not even by the driver that could"
+
+
+def test_a_data_set_for_trtllm_bench_comes_from_the_plan_of_a_run(tmp_path: Path) -> None:
+    with process.start(PACED, tmp_path / "log") as server:
+        (tmp_path / "peers.yaml").write_text(SCENARIO.format(port=server.port))
+        code, output = _harness(tmp_path, "run", "peers.yaml", "--allow-invalid")
+    assert code == 0, output
+    (folder,) = (tmp_path / "runs").iterdir()
+    arguments = ["--point", "all-c4", "--model", "org/m", "--requests", "25"]
+    code, output = _harness(tmp_path, "tools", "prepare-trtllm-bench", str(folder), *arguments)
+    assert code == 0, output
+    assert "trtllm-bench --model org/m throughput" in output
+    entries = [json.loads(line) for line in (folder / "trtllm-bench-all-c4.jsonl").read_text().splitlines()]
+    assert len(entries) == 25
+    assert {len(entry["input_ids"]) for entry in entries} == {12}
+    assert {entry["output_tokens"] for entry in entries} == {10}
+    assert len({tuple(entry["input_ids"]) for entry in entries}) == 25
