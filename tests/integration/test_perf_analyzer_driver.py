@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import perf_analyzer_tool
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -215,6 +218,29 @@ def test_stopping_ends_the_tool_and_leaves_no_half_records(driver: PerfAnalyzerD
     finished = Finished.from_facts(events[-1].facts)
     assert (finished.ended, finished.taken) == ("interrupted", 0)
     assert not list((tmp_path / "run" / "parts").glob("requests-*"))
+
+
+RUN_AND_WAIT = """\
+import sys, time
+from pathlib import Path
+from harness.drivers.perf_analyzer.child import Child
+child = Child(["sleep", "60"], {"PATH": "/usr/bin:/bin"}, Path(sys.argv[1]))
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_tool_dies_with_a_harness_that_is_killed(tmp_path: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", RUN_AND_WAIT, str(tmp_path / "log")], stdout=subprocess.PIPE)
+    with parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        while child.name() != "sleep":  # until the tether has become the command
+            time.sleep(0.02)
+        parent.kill()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        child.wait(10)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_missing_tool_is_told_with_the_command_that_fetches_it(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from harness.errors import DriverFailed, HarnessError, TargetNotReady
+from harness.target.process import TETHER
 
 POLL_S = 0.1
 KILL_AFTER_S = 3.0
@@ -33,7 +35,14 @@ class Child:
         self._from = log.stat().st_size if log.exists() else 0
         with log.open("ab") as file:
             self._process = subprocess.Popen(
-                command,
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    str(TETHER),
+                    str(os.getpid()),
+                    *command,
+                ],  # it dies with us, however we die
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
