@@ -42,7 +42,7 @@ class Child:
                     str(TETHER),
                     str(os.getpid()),
                     *command,
-                ],  # it dies with us, however we die
+                ],  # it dies with us
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
