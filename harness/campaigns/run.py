@@ -20,7 +20,7 @@ from harness import clock
 from harness.campaigns.calibration_profile import in_force_as_json
 from harness.campaigns.display import Display
 from harness.campaigns.limits import refuse_clamped
-from harness.drivers.locust.driver import LocustDriver
+from harness.drivers import chosen
 from harness.errors import DriverFailed, HarnessError, Interrupted, RunFolderError, TargetNotReady
 from harness.measure import host_identity
 from harness.measure.assignment import assignment, contract_of
@@ -43,17 +43,22 @@ from harness.telemetry.nvml_identity import identify
 from harness.telemetry.source import Unavailable
 
 SERVER_LOG_BYTES = 1 << 20
+CROSS_CHECK = "cross_check"
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What to run and where to keep it. With `resume`, the missing repetitions of that folder are measured."""
+    """What to run and where to keep it. With `resume`, the missing repetitions of that folder are measured.
+
+    `campaign` "cross_check" measures every point once with each driver.
+    """
 
     loaded: Loaded
     runs: Path
     command_line: list[str]
     resume: RunFolder | None = None
     web_ui_port: int | None = None  # Locust's own page, on 127.0.0.1
+    campaign: str = "run"
 
 
 def run(request: RunRequest, display: Display) -> RunFolder:
@@ -62,6 +67,7 @@ def run(request: RunRequest, display: Display) -> RunFolder:
     Raises Interrupted, TargetNotReady or DriverFailed, with `kept_in` set once something may have been measured.
     """
     scenario = request.loaded.scenario
+    chosen.require(_drivers(scenario, request.campaign), scenario.load_generator.processes)
     with Interruption() as interruption, open_target(scenario.target, progress=display.step) as target:
         folder, manifest = _prepare(request, target, display)
         with _naming(folder), _keeping_server_log(target, folder):
@@ -81,6 +87,8 @@ def _prepare(request: RunRequest, target: OpenTarget, display: Display) -> tuple
     scenario = with_files_read(loaded.scenario, _token_count(target, loaded.scenario))
     display.step("drawing the plan")
     points = matrix.points(scenario, target.deployment.deployment_id)
+    if request.campaign == CROSS_CHECK:
+        points = chosen.once_with_each(points)
     plan = draw(scenario, points, _special_tokens(target, scenario.seed))
     refuse_clamped(plan, target.deployment)
     folder = RunFolder.create(new_folder(request.runs, scenario.name, loaded.short_hash))
@@ -113,7 +121,7 @@ def _first_manifest(request: RunRequest, folder: RunFolder, deployment: Deployme
     return Manifest(
         manifest_version=MANIFEST_VERSION,
         run_id=folder.path.name,
-        campaign="run",
+        campaign=request.campaign,
         harness_version=harness.__version__,
         metrics_version=METRICS_VERSION,
         command_line=request.command_line,
@@ -155,10 +163,14 @@ def _measure_all(
 ) -> None:
     todo = [item for item in _order(manifest, scenario) if not _is_measured(manifest, *item)]
     share = len(todo) / max(1, sum(point.repetitions for point in manifest.points))
+    names = _drivers(scenario, manifest.campaign)
+    for point in {item.point_id: item for item, _ in todo}.values():
+        name = chosen.driver_of(point.point_id) if len(names) > 1 else names[0]
+        chosen.refuse(name, assignment(scenario, folder, manifest, target, point, 0))
     display.planned(manifest.points, len(todo), share * estimate(scenario, manifest.points).total_s)
     with (
         _merging(folder),
-        LocustDriver(folder.path / "driver.log", scenario.load_generator.processes, web_ui_port) as driver,
+        chosen.opened(names, folder.path / "driver.log", scenario.load_generator.processes, web_ui_port) as driver,
         Observer(folder, manifest.attempt, scenario.telemetry, target.endpoint, driver.pid) as observer,
     ):
         for number, (point, repetition) in enumerate(todo, start=1):
@@ -173,8 +185,13 @@ def _measure_all(
             _stop_unless_complete(result, interruption)
 
 
+def _drivers(scenario: Scenario, campaign: str) -> tuple[str, ...]:
+    return chosen.ALL if campaign == CROSS_CHECK else (scenario.driver,)
+
+
 def _order(manifest: Manifest, scenario: Scenario) -> list[tuple[Point, int]]:
-    return matrix.order(manifest.points, scenario.repetitions, scenario.seed)
+    repetitions = max(point.repetitions for point in manifest.points)
+    return matrix.order(manifest.points, repetitions, scenario.seed)
 
 
 def _is_measured(manifest: Manifest, point: Point, repetition: int) -> bool:

@@ -26,6 +26,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {  # name → (module, attribute, on
         "calibrate",
         "measure what the load generator carries on this host",
     ),
+    "tools": (
+        "harness.cli.tools_command",
+        "tools",
+        "other load generators: fetch perf_analyzer, import trtllm-bench",
+    ),
     "doctor": ("harness.cli.doctor", "doctor", "what this machine has and lacks, and the command that mends it"),
 }
 

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.errors import HarnessError, UsageError
+from harness.errors import Ending, HarnessError, UsageError, worst
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from harness.campaigns.run import RunRequest
+    from harness.records.store import RunFolder
 
 
 @click.command()
@@ -21,7 +24,15 @@ if TYPE_CHECKING:
 @click.option("--resume", type=click.Path(path_type=Path), help="measure what is missing in this run folder")
 @click.option("--allow-invalid", is_flag=True, help="keep the marks of INVALID points, but do not fail because of them")
 @click.option("--web-ui", "web_ui_port", type=click.IntRange(1, 65535), help="Locust's web page on this local port")
-def run(scenario: str | None, runs: Path, resume: Path | None, allow_invalid: bool, web_ui_port: int | None) -> int:
+@click.option("--cross-check", is_flag=True, help="measure every point with Locust and with perf_analyzer, and compare")
+def run(
+    scenario: str | None,
+    runs: Path,
+    resume: Path | None,
+    allow_invalid: bool,
+    web_ui_port: int | None,
+    cross_check: bool,
+) -> int:
     """Measure SCENARIO (a name such as `quickstart`, or a YAML file) and write a run folder with an HTML report.
 
     Ctrl-C ends the run cleanly: what was measured is kept and `--resume` goes on with the rest.
@@ -30,15 +41,19 @@ def run(scenario: str | None, runs: Path, resume: Path | None, allow_invalid: bo
       harness run quickstart
       harness run my-scenario.yaml --runs /data/runs
       harness run --resume runs/20261125T101500Z-quickstart-1a2b3c
+      harness run quickstart --cross-check
     """
     from rich.console import Console
 
+    from harness.campaigns.run import CROSS_CHECK
     from harness.campaigns.run import run as run_campaign
     from harness.cli.outcome import conclude
     from harness.cli.progress import TerminalDisplay
 
     console = Console(stderr=False, soft_wrap=True)
     request = dataclasses.replace(_request(scenario, runs, resume), web_ui_port=web_ui_port)
+    if cross_check and resume is None:
+        request = dataclasses.replace(request, campaign=CROSS_CHECK)
     try:
         with TerminalDisplay(console) as display:
             folder = run_campaign(request, display)
@@ -47,7 +62,19 @@ def run(scenario: str | None, runs: Path, resume: Path | None, allow_invalid: bo
             conclude(error.kept_in, console)
         raise
     ending = conclude(folder.path, console, allow_invalid=allow_invalid)
+    if request.campaign == CROSS_CHECK:
+        ending = worst([ending, _compare_drivers(folder, console)])
     return ending.code
+
+
+def _compare_drivers(folder: RunFolder, console: Console) -> Ending:
+    from harness.campaigns import cross_check
+
+    checked = cross_check.check(folder)
+    for line in cross_check.markdown(checked):
+        console.print(line, markup=False, highlight=False)
+    console.print(f"cross-check: {folder.path / 'cross_check.json'}", highlight=False)
+    return cross_check.ending(checked)
 
 
 def _request(scenario: str | None, runs: Path, resume: Path | None) -> RunRequest:
@@ -65,7 +92,7 @@ def _request(scenario: str | None, runs: Path, resume: Path | None) -> RunReques
     folder = RunFolder.open(resume)
     manifest = folder.manifest()
     loaded = loader.load_text(manifest.scenario_text, Path(manifest.scenario_file))
-    return RunRequest(loaded, resume.parent, command_line, resume=folder)
+    return RunRequest(loaded, resume.parent, command_line, resume=folder, campaign=manifest.campaign)
 
 
 def _has_measurements(path: Path) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.clock import now
 from harness.drivers import task as tasks
-from harness.drivers.locust.driver import LocustDriver
+from harness.drivers.driver import Driver
 from harness.drivers.task import Finished, LiveFigures, MeasurementTask, WorkerFinished
 from harness.errors import DriverFailed, Interrupted, TargetNotReady
 from harness.measure.interruption import Interruption
@@ -23,7 +23,7 @@ OnFigures = Callable[[LiveFigures], None]
 
 def measure(
     task: MeasurementTask,
-    driver: LocustDriver,
+    driver: Driver,
     observer: Observer,
     interruption: Interruption,
     why_target_gone: WatchTarget,
@@ -55,7 +55,7 @@ def measure(
 class _Watch:
     """Called several times a second while the driver works: passes on Ctrl-C, and notices a target that died."""
 
-    def __init__(self, driver: LocustDriver, interruption: Interruption, why_target_gone: WatchTarget) -> None:
+    def __init__(self, driver: Driver, interruption: Interruption, why_target_gone: WatchTarget) -> None:
         self._driver = driver
         self._interruption = interruption
         self._why_target_gone = why_target_gone

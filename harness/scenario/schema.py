@@ -106,6 +106,9 @@ class Scenario(Strict):
     load: Load = Field(description="how it is asked")
     phases: Phases = Field(Phases(), description="warm-up, window and drain of each repetition")
     request: Request = Field(Request(), description="settings of every single request")
+    driver: Literal["locust", "perf_analyzer"] = Field(
+        "locust", description="what sends the load: ours inside Locust, or NVIDIA's perf_analyzer (harness tools)"
+    )
     repetitions: PositiveInt = Field(1, le=1000, description="identical measurements of every point")
     seed: int = Field(1, ge=0, lt=2**63, description="everything drawn at random follows from it")
     objectives: Objectives = Field(default_factory=list, description="all must hold")
