@@ -33,6 +33,8 @@ definitions: {version}. A change of a definition raises it, and baselines of ano
   which a 95% order-statistic interval exists: {minimum}.
 - **Repetitions** are never pooled: a point's value is the median of its repetitions' values, with their range.
   Repetitions that were cut short count only where no complete one exists.
+- **Overload.** A search probe that was stopped as saturated, and an open loop whose requests in flight kept growing,
+  show no statistic of latencies: it would only say for how long the overload was watched. Counts and rates stay.
 - **Token counts** are the server's where it gives them, else the client's (tokenizer, or token ids received), else,
   for outputs, one per chunk with text; `token_sources` in `metrics.json` names who counted. Where a total and the
   chunks disagree, the total is spread over the chunks.
