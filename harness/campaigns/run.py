@@ -40,7 +40,6 @@ from harness.target.opened import OpenTarget, open_target
 from harness.telemetry.nvml_identity import identify
 from harness.telemetry.source import Unavailable
 
-
 SERVER_LOG_BYTES = 1 << 20
 
 
@@ -78,7 +77,8 @@ def _prepare(request: RunRequest, target: OpenTarget, display: Display) -> tuple
     loaded = request.loaded
     scenario = with_files_read(loaded.scenario)
     display.step("drawing the plan")
-    points = matrix.points(scenario, target.deployment.deployment_id)
+    drawn = matrix.points(scenario, target.deployment.deployment_id)
+    points = [dataclasses.replace(point, streamed=scenario.request.stream) for point in drawn]
     plan = draw(scenario, points, _special_tokens(target, scenario.seed))
     refuse_clamped(plan, target.deployment)
     folder = RunFolder.create(new_folder(request.runs, scenario.name, loaded.short_hash))

@@ -31,6 +31,7 @@ class Address:
     port: int
     tls: TlsFiles | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    base_path: str = ""  # of a gateway, before the path of an HTTP/1.1 protocol
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class MeasurementTask:
     window_requests: int | None
     drain_limit_ns: int
     store_prompts: bool = False
+    protocol: str = "triton_grpc"  # an entry of harness.protocols.table
+    streamed: bool = True  # whether answers are asked for as streams
 
     def to_json(self) -> str:
         """One line of JSON."""

@@ -67,7 +67,10 @@ class Request(Strict):
     """Settings of every single request."""
 
     timeout_s: PositiveFloat = Field(120.0, description="a request not done by then counts as `timeout`")
-    stream: Literal[True] = Field(True, description="tokens are streamed as they are made")
+    stream: bool = Field(
+        True,
+        description="tokens are streamed as they are made; false: one response at the end, and no time to first token",
+    )
 
 
 class Telemetry(Strict):

@@ -10,10 +10,11 @@ from harness.target.endpoint import Endpoint
 
 
 def endpoint_of(attach: Attach) -> Endpoint:
-    """The endpoint; its secrets were filled in when the scenario was loaded. Raises UsageError without its tokenizer."""
+    """The endpoint; the loader filled its secrets in. Raises UsageError without the tokenizer it names."""
     return Endpoint(
         name=attach.slug,
-        url=attach.url,
+        url=attach.url.partition("/")[0],
+        base_path=attach.base_path,
         protocol=attach.protocol,
         model=attach.model,
         headers={name.lower(): value for name, value in attach.headers.items()},

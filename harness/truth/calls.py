@@ -10,6 +10,7 @@ from harness.truth.frames import Code
 from harness.truth.grpc import GrpcError, MessageReader, Status
 from harness.truth.outgoing import Mark, Outgoing
 from harness.truth.playback import Playback
+from harness.truth.replies import Replies
 from harness.truth.sent_log import OpenRequest, Outcome
 from harness.truth.service import PREFIX, Service
 
@@ -93,6 +94,20 @@ class Call:
         self._drop_if_over()
 
     # ---- what the server does
+
+    def replies(self, asked: Asked) -> Replies:
+        """The encoder of this request's answer."""
+        self._replies = Replies(asked, self._service.counter, self._service.behaviour)
+        return self._replies
+
+    def report(self, message: str, request_id: str) -> None:
+        """An error inside the stream, as Triton reports it."""
+        self.reply(replies.failed(message, request_id))
+
+    def close_stream(self) -> None:
+        """The flag-only final response, where the behaviour has one."""
+        if self._service.behaviour.final_flag == "separate":
+            self.reply(self._replies.empty_final())
 
     def reply(self, framed: bytes, mark: Mark | None = None) -> None:
         """Send one message, behind the response headers if it is the first."""

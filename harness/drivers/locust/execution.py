@@ -11,14 +11,12 @@ from collections.abc import Callable, Sequence
 
 import gevent.event
 
-from harness.drivers.locust.connection import Connection
 from harness.drivers.locust.phases import Phases
-from harness.drivers.locust.pool import Pool
 from harness.drivers.locust.recorder import FinishedRequest, Recorder
 from harness.drivers.locust.requests import PlannedRequest
+from harness.drivers.locust.transport import Call, TransportConnection, TransportPool
 from harness.protocols.answer import Answer
-from harness.protocols.grpc_frames import Call
-from harness.protocols.triton_answer import decode
+from harness.protocols.recount import Decode
 
 BACK_OFF_FIRST_S, BACK_OFF_MOST_S = 0.05, 1.0
 
@@ -26,12 +24,20 @@ BACK_OFF_FIRST_S, BACK_OFF_MOST_S = 0.05, 1.0
 class Execution:
     """The shared state of one repetition in this worker."""
 
-    def __init__(self, requests: Sequence[PlannedRequest], pool: Pool, phases: Phases, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        requests: Sequence[PlannedRequest],
+        pool: TransportPool,
+        phases: Phases,
+        recorder: Recorder,
+        decode: Decode,
+    ) -> None:
         self._requests = requests
         self._next = 0
         self._pool = pool
         self._recorder = recorder
-        self._in_flight: dict[Call, tuple[Connection, int]] = {}
+        self._decode = decode
+        self._in_flight: dict[Call, tuple[TransportConnection, int]] = {}
         self._cut_outcomes: dict[Call, tuple[str, str]] = {}
         self.phases = phases
         self.start = gevent.event.Event()  # the barrier at which users wait
@@ -62,7 +68,7 @@ class Execution:
     def execute(self, planned: PlannedRequest) -> FinishedRequest:
         """Send one request and wait until it is over."""
         over = gevent.event.Event()
-        call = Call(over.set)
+        call = self._pool.call(over.set, metadata=planned.metadata, streamed=planned.streamed)
         connection, intent_ns = self._pool.ready(), time.perf_counter_ns()
         reused = connection is not None
         if connection is None:
@@ -89,17 +95,27 @@ class Execution:
             connection.cancel(call)
             call.done()
 
-    def _answer(self, call: Call, connection: Connection, finished_in_time: bool) -> Answer:
+    def _answer(self, call: Call, connection: TransportConnection, finished_in_time: bool) -> Answer:
         now = time.perf_counter_ns()
         if not finished_in_time:
             connection.cancel(call)
-            return _cut_answer(call, "timeout", "no final answer within the timeout", now)
+            return self._cut_answer(call, "timeout", "no final answer within the timeout", now)
         if call in self._cut_outcomes:
-            return _cut_answer(call, *self._cut_outcomes.pop(call), now)
+            return self._cut_answer(call, *self._cut_outcomes.pop(call), now)
         try:
-            return decode(call)
+            return self._decode(call)
         except Exception as error:  # whatever the server sent, the run goes on and the record says so
             return Answer("bad_stream", f"cannot decode the answer: {error}", call.ended_ns or now)
+
+    def _cut_answer(self, call: Call, outcome: str, error: str, now: int) -> Answer:
+        """The answer of a call that we ended ourselves: what had arrived until then is kept."""
+        call.status = 0
+        call.ended_ns = now
+        try:
+            partial = self._decode(call)
+        except Exception:
+            return Answer(outcome, error, now)
+        return dataclasses.replace(partial, outcome=outcome, error=error, done_ns=now)
 
     def _finish(self, planned: PlannedRequest, sent_ns: int, reused: bool, answer: Answer) -> FinishedRequest:
         finished = FinishedRequest(planned, sent_ns, reused, answer)
@@ -113,14 +129,3 @@ class Execution:
 def back_off_s(failures: int) -> float:
     """How long a user waits after its n-th failure in a row, so that a dead server is not hammered."""
     return float(min(BACK_OFF_MOST_S, BACK_OFF_FIRST_S * 2 ** min(failures - 1, 10)))
-
-
-def _cut_answer(call: Call, outcome: str, error: str, now: int) -> Answer:
-    """The answer of a call that we ended ourselves: what had arrived until then is kept."""
-    call.status = 0
-    call.ended_ns = now
-    try:
-        partial = decode(call)
-    except Exception:
-        return Answer(outcome, error, now)
-    return dataclasses.replace(partial, outcome=outcome, error=error, done_ns=now)

@@ -17,12 +17,15 @@ from locust.env import Environment
 
 from harness.drivers import task as tasks
 from harness.drivers.locust import requests
+from harness.drivers.locust.decoding import decoder
 from harness.drivers.locust.execution import Execution
 from harness.drivers.locust.phases import Phases, quantile_of_lags
-from harness.drivers.locust.pool import Pool
 from harness.drivers.locust.recorder import FLUSH_EVERY_S, Identity, Recorder
+from harness.drivers.locust.transport import POOLS, TransportPool
 from harness.drivers.task import Event, Finished, LiveFigures, MeasurementTask
 from harness.errors import TargetNotReady
+from harness.protocols.recount import Decode
+from harness.protocols.table import PROTOCOLS
 from harness.records.schemas import REQUESTS
 from harness.records.store import PartWriter, RunFolder, requests_part_labels
 
@@ -55,7 +58,7 @@ class Repetition:
         Raises TargetNotReady when the target refuses connections, OSError when the records cannot be written.
         """
         task = self._task
-        planned = requests.build(task)
+        planned, decode = requests.build(task), decoder(task)
         pool = _open_pool(task)
         folder = RunFolder(Path(task.run_folder))
         labels = requests_part_labels(task.ordinal, task.repetition, task.attempt, worker=0)
@@ -63,16 +66,18 @@ class Repetition:
             contextlib.closing(pool),
             PartWriter(folder.part_path("requests", *labels), REQUESTS) as writer,
         ):
-            self._measure(planned, pool, writer)
+            self._measure(planned, decode, pool, writer)
 
-    def _measure(self, planned: list[requests.PlannedRequest], pool: Pool, writer: PartWriter) -> None:
+    def _measure(
+        self, planned: list[requests.PlannedRequest], decode: Decode, pool: TransportPool, writer: PartWriter
+    ) -> None:
         task = self._task
         start_ns = time.perf_counter_ns() + LATE_START_NS
         phases = Phases(
             start_ns, task.warm_up_ns, task.warm_up_requests, task.window_ns, task.window_requests, task.drain_limit_ns
         )
         recorder = Recorder(writer, Identity(task.point_id, task.repetition, task.arm), phases.phase)
-        execution = Execution(planned, pool, phases, recorder)
+        execution = Execution(planned, pool, phases, recorder, decode)
         self._environment.execution = execution
         self._report(Event(tasks.READY, {"requests": len(planned)}))
         runner = self._environment.runner
@@ -165,8 +170,8 @@ class Repetition:
         )
 
 
-def _open_pool(task: MeasurementTask) -> Pool:
-    pool = Pool(task.address)
+def _open_pool(task: MeasurementTask) -> TransportPool:
+    pool = POOLS[PROTOCOLS[task.protocol].transport](task.address)
     try:
         pool.open(task.concurrency)
     except OSError as error:

@@ -12,7 +12,10 @@ import pyarrow.parquet as pq
 from harness.drivers.task import MeasurementTask
 from harness.errors import RunFolderError
 from harness.plan.prompts import PromptKey, PromptSource
-from harness.protocols.triton_grpc import ModelContract, RequestEncoder
+from harness.protocols import trace_context
+from harness.protocols.contract import ModelContract
+from harness.protocols.encoder import Encoder, Header, RequestOptions
+from harness.protocols.table import PROTOCOLS
 from harness.records.schemas import request_id
 
 
@@ -31,14 +34,17 @@ class PlannedRequest:
     timeout_ns: int
     message: bytes
     input_tokens_exact: bool  # the client's own tokenizer counted them
+    metadata: tuple[Header, ...] = ()  # headers of this request alone
+    streamed: bool = True
 
 
 def build(task: MeasurementTask) -> list[PlannedRequest]:
     """All requests of the task's repetition, in order. Raises RunFolderError when the plan has none."""
     source = PromptSource.from_tokenizer(Path(task.tokenizer), task.prompt_seed) if task.tokenizer else None
     source = source or PromptSource.without_tokenizer(task.prompt_seed)
-    encoder = RequestEncoder(ModelContract(task.model, task.inputs, task.outputs, task.batched))
-    takes_text = "text_input" in task.inputs
+    contract = ModelContract(task.model, task.inputs, task.outputs, task.batched)
+    encoder = PROTOCOLS[task.protocol].encoder(contract, options_of(task))
+    takes_text = contract.takes_text
     compose = _compose_text if takes_text else _compose_ids
     return [
         PlannedRequest(
@@ -51,8 +57,10 @@ def build(task: MeasurementTask) -> list[PlannedRequest]:
             input_tokens=row.input_tokens,
             output_tokens=row.output_tokens,
             timeout_ns=row.timeout_ns,
-            message=compose(encoder, source, name, _key(task, row.number), row),
+            message=compose(encoder, source, name, _key(task, row.number), row, headers := _headers(task, name, row)),
             input_tokens_exact=source.exact or not takes_text,
+            metadata=headers,
+            streamed=task.streamed,
         )
         for row in _rows(task)
     ]
@@ -71,6 +79,14 @@ class _Row(NamedTuple):
     timeout_ns: int
     prompt_seed: int
     prefix_ids: list[int] | None
+    traced: bool
+
+
+def options_of(task: MeasurementTask) -> RequestOptions:
+    """What all requests of the task share."""
+    address = task.address
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return RequestOptions(task.streamed, f"{host}:{address.port}", address.base_path, address.headers)
 
 
 def _rows(task: MeasurementTask) -> list[_Row]:
@@ -88,11 +104,20 @@ def _key(task: MeasurementTask, index: int) -> PromptKey:
     return PromptKey(task.salt, task.attempt, task.point_id, task.arm, task.repetition, index)
 
 
-def _compose_text(encoder: RequestEncoder, source: PromptSource, name: str, key: PromptKey, row: _Row) -> bytes:
+def _headers(task: MeasurementTask, name: str, row: _Row) -> tuple[Header, ...]:
+    """Headers of this request alone: the trace context of one that is to be traced."""
+    return ((trace_context.NAME, trace_context.traceparent(task.salt, name)),) if row.traced else ()
+
+
+def _compose_text(
+    encoder: Encoder, source: PromptSource, name: str, key: PromptKey, row: _Row, extra: tuple[Header, ...]
+) -> bytes:
     text = source.text(key, row.input_tokens, row.prompt_seed, row.prefix_ids)
-    return encoder.text(name, text, row.output_tokens)
+    return encoder.text(name, text, row.output_tokens, extra)
 
 
-def _compose_ids(encoder: RequestEncoder, source: PromptSource, name: str, key: PromptKey, row: _Row) -> bytes:
+def _compose_ids(
+    encoder: Encoder, source: PromptSource, name: str, key: PromptKey, row: _Row, extra: tuple[Header, ...]
+) -> bytes:
     ids = source.ids(key, row.input_tokens, row.prompt_seed, row.prefix_ids)
-    return encoder.ids(name, ids, row.output_tokens)
+    return encoder.ids(name, ids, row.output_tokens, extra)
