@@ -51,6 +51,7 @@ class RunRequest:
     runs: Path
     command_line: list[str]
     resume: RunFolder | None = None
+    web_ui_port: int | None = None  # Locust's own page, on 127.0.0.1
 
 
 def run(request: RunRequest, display: Display) -> RunFolder:
@@ -62,7 +63,7 @@ def run(request: RunRequest, display: Display) -> RunFolder:
     with Interruption() as interruption, open_target(scenario.target, progress=display.step) as target:
         folder, manifest = _prepare(request, target, display)
         with _naming(folder), _keeping_server_log(target, folder):
-            _measure_all(scenario, folder, manifest, target, interruption, display)
+            _measure_all(scenario, folder, manifest, target, interruption, display, request.web_ui_port)
     return folder
 
 
@@ -140,13 +141,14 @@ def _measure_all(
     target: OpenTarget,
     interruption: Interruption,
     display: Display,
+    web_ui_port: int | None,
 ) -> None:
     todo = [item for item in _order(manifest, scenario) if not _is_measured(manifest, *item)]
     share = len(todo) / max(1, sum(point.repetitions for point in manifest.points))
     display.planned(manifest.points, len(todo), share * estimate(scenario, manifest.points).total_s)
     with (
         _merging(folder),
-        LocustDriver(folder.path / "driver.log") as driver,
+        LocustDriver(folder.path / "driver.log", scenario.load_generator.processes, web_ui_port) as driver,
         Observer(folder, manifest.attempt, scenario.telemetry, target.endpoint, driver.pid) as observer,
     ):
         for number, (point, repetition) in enumerate(todo, start=1):

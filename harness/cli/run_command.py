@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="where runs go")
 @click.option("--resume", type=click.Path(path_type=Path), help="measure what is missing in this run folder")
 @click.option("--allow-invalid", is_flag=True, help="keep the marks of INVALID points, but do not fail because of them")
-def run(scenario: str | None, runs: Path, resume: Path | None, allow_invalid: bool) -> int:
+@click.option("--web-ui", "web_ui_port", type=click.IntRange(1, 65535), help="Locust's web page on this local port")
+def run(scenario: str | None, runs: Path, resume: Path | None, allow_invalid: bool, web_ui_port: int | None) -> int:
     """Measure SCENARIO (a name such as `quickstart`, or a YAML file) and write a run folder with an HTML report.
 
     Ctrl-C ends the run cleanly: what was measured is kept and `--resume` goes on with the rest.
@@ -36,7 +38,7 @@ def run(scenario: str | None, runs: Path, resume: Path | None, allow_invalid: bo
     from harness.cli.progress import TerminalDisplay
 
     console = Console(stderr=False, soft_wrap=True)
-    request = _request(scenario, runs, resume)
+    request = dataclasses.replace(_request(scenario, runs, resume), web_ui_port=web_ui_port)
     try:
         with TerminalDisplay(console) as display:
             folder = run_campaign(request, display)

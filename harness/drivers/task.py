@@ -36,7 +36,12 @@ class Address:
 
 @dataclass(frozen=True)
 class MeasurementTask:
-    """One repetition of one closed-loop point."""
+    """One repetition of one point.
+
+    With a `concurrency` it is a closed loop of so many users, each living one session after the other. Without one it
+    is an open loop: every arrival is sent at its planned instant. `max_in_flight` lets arrivals of an open loop queue
+    in the client; `stop_above_in_flight` ends a search probe that the server cannot follow.
+    """
 
     run_folder: str
     point_id: str
@@ -52,13 +57,15 @@ class MeasurementTask:
     outputs: Mapping[str, str]
     batched: bool
     tokenizer: str | None
-    concurrency: int
+    concurrency: int | None
     warm_up_ns: int
     warm_up_requests: int
     window_ns: int | None
     window_requests: int | None
     drain_limit_ns: int
     store_prompts: bool = False
+    max_in_flight: int | None = None
+    stop_above_in_flight: int | None = None
     protocol: str = "triton_grpc"  # an entry of harness.protocols.table
     streamed: bool = True  # whether answers are asked for as streams
 
@@ -105,16 +112,13 @@ class LiveFigures:
 
 
 @dataclass(frozen=True)
-class Finished:
-    """How a repetition ended, as the driver saw it."""
+class WorkerFinished:
+    """What one worker says about its share of a repetition."""
 
-    ended: str
-    start_ns: int
-    window_start_ns: int | None
-    window_end_ns: int | None
+    worker: int
+    taken: int  # became rows
+    never_taken: int  # planned, and never due or never reached: no rows
     drain_end_ns: int
-    taken: int
-    never_taken: int
     records_written: int
     records_failed: int
     sink_error: str | None
@@ -123,3 +127,41 @@ class Finished:
     flush_ns_max: int
     loop_lag_ns_p99: int | None
     loop_lag_ns_max: int | None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a repetition ended, as the driver saw it. Counts are sums over the workers."""
+
+    ended: str
+    start_ns: int
+    window_start_ns: int | None
+    window_end_ns: int | None
+    drain_end_ns: int
+    message: str | None
+    workers: list[WorkerFinished]
+
+    @staticmethod
+    def from_facts(facts: Mapping[str, Any]) -> Finished:
+        """The content of a FINISHED event."""
+        return Finished(**{**facts, "workers": [WorkerFinished(**worker) for worker in facts["workers"]]})
+
+    @property
+    def taken(self) -> int:
+        """Planned requests that became rows."""
+        return sum(worker.taken for worker in self.workers)
+
+    @property
+    def never_taken(self) -> int:
+        """Planned requests that are no rows."""
+        return sum(worker.never_taken for worker in self.workers)
+
+    @property
+    def records_written(self) -> int:
+        """Rows that reached the part files."""
+        return sum(worker.records_written for worker in self.workers)
+
+    @property
+    def records_failed(self) -> int:
+        """Rows that could not be kept."""
+        return sum(worker.records_failed for worker in self.workers)

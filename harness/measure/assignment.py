@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 from harness.drivers.task import Address, MeasurementTask, TlsFiles
-from harness.errors import UsageError
 from harness.protocols import openai
 from harness.protocols.contract import ModelContract, assumed, check
 from harness.records.manifest import Manifest, Point
@@ -39,9 +38,7 @@ def contract_of(target: OpenTarget) -> ModelContract:
 def assignment(
     scenario: Scenario, folder: RunFolder, manifest: Manifest, target: OpenTarget, point: Point, repetition: int
 ) -> MeasurementTask:
-    """The task for one repetition of a closed-loop point. Raises UsageError for an open loop."""
-    if point.concurrency is None:
-        raise UsageError("open_loop is not built yet", hint="use load: {kind: closed_loop, concurrency: …}")
+    """The task for one repetition of a point. Raises UsageError when the model is none that we can talk to."""
     endpoint, phases, contract = target.endpoint, scenario.phases, contract_of(target)
     host, _, port = endpoint.url.rpartition(":")
     window_s = phases.window_length_s
@@ -62,11 +59,12 @@ def assignment(
         tokenizer=str(endpoint.tokenizer) if endpoint.tokenizer else None,
         concurrency=point.concurrency,
         warm_up_ns=from_seconds(phases.warm_up_s),
-        warm_up_requests=WARM_UP_REQUESTS_PER_USER * point.concurrency,
+        warm_up_requests=WARM_UP_REQUESTS_PER_USER * (point.concurrency or 0),
         window_ns=None if window_s is None else from_seconds(window_s),
         window_requests=phases.window_requests,
         drain_limit_ns=from_seconds(phases.drain_limit_s or scenario.request.timeout_s),
         store_prompts=scenario.store_prompts,
+        max_in_flight=getattr(scenario.load, "concurrency_cap", None),
         protocol=endpoint.protocol,
         streamed=scenario.request.stream,
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 from harness.clock import now
 from harness.drivers import task as tasks
 from harness.drivers.locust.driver import LocustDriver
-from harness.drivers.task import Finished, LiveFigures, MeasurementTask
+from harness.drivers.task import Finished, LiveFigures, MeasurementTask, WorkerFinished
 from harness.errors import DriverFailed, TargetNotReady
 from harness.measure.interruption import Interruption
 from harness.measure.observer import Observer
@@ -42,7 +43,7 @@ def measure(
             elif event.kind == tasks.FAILED:
                 raise _failure(event.facts, watch.target_gone)
             elif event.kind == tasks.FINISHED:
-                return _measurement(task, Finished(**event.facts), watch.target_gone)
+                return _measurement(task, Finished.from_facts(event.facts), watch.target_gone)
     finally:
         interruption.deferred = False
     raise DriverFailed("the load generator ended without a result")
@@ -77,19 +78,9 @@ def _failure(facts: dict[str, Any], target_gone: str | None) -> DriverFailed | T
 
 
 def _measurement(task: MeasurementTask, finished: Finished, target_gone: str | None) -> Measurement:
-    ended, message = finished.ended, finished.sink_error
+    ended, message = finished.ended, finished.message
     if target_gone is not None and ended == "interrupted":
         ended, message = "target_lost", target_gone
-    worker = WorkerReport(
-        worker=0,
-        cpu_s=finished.cpu_s,
-        wall_s=finished.wall_s,
-        records_written=finished.records_written,
-        records_failed=finished.records_failed,
-        flush_ns_max=finished.flush_ns_max,
-        loop_lag_ns_p99=finished.loop_lag_ns_p99,
-        loop_lag_ns_max=finished.loop_lag_ns_max,
-    )
     return Measurement(
         point_id=task.point_id,
         repetition=task.repetition,
@@ -104,6 +95,11 @@ def _measurement(task: MeasurementTask, finished: Finished, target_gone: str | N
         taken=finished.taken,
         never_taken=finished.never_taken,
         records_expected=finished.taken,
-        workers=[worker],
+        workers=[_worker_report(worker) for worker in finished.workers],
         message=message,
     )
+
+
+def _worker_report(finished: WorkerFinished) -> WorkerReport:
+    names = {field.name for field in dataclasses.fields(WorkerReport)}
+    return WorkerReport(**{name: value for name, value in dataclasses.asdict(finished).items() if name in names})

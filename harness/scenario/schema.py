@@ -73,6 +73,12 @@ class Request(Strict):
     )
 
 
+class LoadGenerator(Strict):
+    """How many processes of this host carry the load."""
+
+    processes: PositiveInt = Field(1, le=256, description="worker processes; one is enough for most loads")
+
+
 class Telemetry(Strict):
     """What is sampled beside the load. A source that is not there is reported as not available, never as zero."""
 
@@ -98,6 +104,7 @@ class Scenario(Strict):
     seed: int = Field(1, ge=0, lt=2**63, description="everything drawn at random follows from it")
     objectives: list[Objective] = Field(default_factory=list, description="all must hold")
     telemetry: Telemetry = Field(Telemetry(), description="what is sampled beside the load")
+    load_generator: LoadGenerator = Field(LoadGenerator(), description="the processes that carry the load")
     store_prompts: bool = Field(False, description="keep prompt texts in the run folder; off: they are never stored")
 
     @property
@@ -119,6 +126,14 @@ class Scenario(Strict):
             if (metric, statistic) in asked[:index]:
                 raise mistake(f"{statistic or 'a bound'} of {metric} stands twice: keep one", index, "metric")
         return objectives
+
+    @model_validator(mode="after")
+    def _one_process_closes_a_window_of_requests(self) -> Scenario:
+        several = self.load_generator.processes > 1
+        if several and self.phases.window_requests is not None and isinstance(self.load, ClosedLoop):
+            message = "a closed-loop window of requests needs one process: workers cannot agree on the N-th send"
+            raise mistake(message, "load_generator", "processes")
+        return self
 
     @model_validator(mode="after")
     def _window_can_be_filled(self) -> Scenario:

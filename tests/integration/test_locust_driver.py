@@ -40,7 +40,7 @@ def _rows(folder: Path) -> list[dict[str, object]]:
 
 def _finished(events: list[tasks.Event]) -> Finished:
     assert events[-1].kind == tasks.FINISHED, events[-1]
-    return Finished(**events[-1].facts)
+    return Finished.from_facts(events[-1].facts)
 
 
 @pytest.mark.parametrize("model", ["ensemble", "tensorrt_llm"])
@@ -200,7 +200,7 @@ def test_a_disk_that_is_full_ends_the_repetition_and_is_reported(driver: LocustD
     finished = _finished(events)
     assert finished.ended == "driver_failed"
     assert (finished.records_written, finished.records_failed) == (0, finished.taken)
-    assert "No space left" in str(finished.sink_error)
+    assert "No space left" in str(finished.message)
 
 
 def test_a_disk_that_fills_up_later_ends_the_repetition_and_the_lost_rows_are_counted(
@@ -217,7 +217,7 @@ def test_a_disk_that_fills_up_later_ends_the_repetition_and_the_lost_rows_are_co
     assert finished.ended == "driver_failed"
     assert finished.records_failed > 0
     assert finished.records_written + finished.records_failed == finished.taken
-    assert "cannot write records" in str(finished.sink_error)
+    assert "cannot write records" in str(finished.message)
 
 
 @pytest.mark.skipif(certificates.MISSING, reason=certificates.WHY_SKIPPED)

@@ -19,14 +19,17 @@ from harness.drivers.task import Event, MeasurementTask
 from harness.errors import DriverFailed
 
 POLL_S = 0.1
-QUIT_TIMEOUT_S = 5.0
+QUIT_TIMEOUT_S = 10.0
 
 
 class LocustDriver:
     """Context manager around the driver process. It dies with this process, and is not hit by Ctrl-C itself."""
 
-    def __init__(self, log_path: Path) -> None:
+    def __init__(self, log_path: Path, processes: int = 1, web_ui_port: int | None = None) -> None:
         self._log_path = log_path
+        self._options = [f"--processes={processes}"]
+        if web_ui_port is not None:
+            self._options.append(f"--web-ui={web_ui_port}")
         self._buffer = b""
 
     def __enter__(self) -> LocustDriver:
@@ -34,7 +37,7 @@ class LocustDriver:
         self._log = self._log_path.open("ab")
         module = "harness.drivers.locust.process"
         self._child = subprocess.Popen(
-            [sys.executable, "-m", module, str(child_end)],
+            [sys.executable, "-m", module, str(child_end), *self._options],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,

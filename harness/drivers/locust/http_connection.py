@@ -19,9 +19,9 @@ from harness.protocols.http_frames import HttpCall, HttpCore
 
 RECEIVE_BYTES = 262_144
 
-# A server that leaves Nagle's algorithm on, as Triton's HTTP endpoint does, holds the next event back until the last one
-# is acknowledged, and Linux delays acknowledgements by 40 ms once a connection looks interactive. Asking for prompt ones
-# lasts for about 16 packets.
+# A server that leaves Nagle's algorithm on, as Triton's HTTP endpoint does, holds the next event back until the last
+# one is acknowledged, and Linux delays acknowledgements by 40 ms once a connection looks interactive. Asking for prompt
+# ones lasts for about 16 packets.
 ACKNOWLEDGE_EVERY = 8
 _QUICK_ACK: int | None = getattr(gevent.socket, "TCP_QUICKACK", None)  # Linux only
 

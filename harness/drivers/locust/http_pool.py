@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+import gevent
+
 from harness.drivers.locust.http_connection import HttpConnection
 from harness.drivers.task import Address
 from harness.protocols.http_answer import Watch
@@ -20,6 +22,7 @@ class HttpPool:
         self._address = address
         self._all: set[HttpConnection] = set()
         self._free: deque[HttpConnection] = deque()
+        self._opening = False
 
     def open(self, streams: int) -> None:
         """Open a connection for each of so many requests at once. Raises OSError when the server refuses."""
@@ -44,10 +47,24 @@ class HttpPool:
         """A new connection. Raises OSError when the server refuses."""
         return self._add()
 
+    def make_room(self, streams: int) -> None:
+        """Open another connection beside the load when few are free, so that no request waits for one."""
+        if len(self._free) < max(8, streams // 4) and len(self._all) < MAX_OPENED_AHEAD and not self._opening:
+            self._opening = True
+            gevent.spawn(self._add_quietly)
+
     def close(self) -> None:
         """Close all connections."""
         for connection in list(self._all):
             connection.close()
+
+    def _add_quietly(self) -> None:
+        try:
+            self._free.append(self._add())
+        except OSError:  # the next request that needs one will say so
+            pass
+        finally:
+            self._opening = False
 
     def _add(self) -> HttpConnection:
         connection = HttpConnection(self._address, self._free.append, self._all.discard)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 
+import gevent
 import gevent.lock
 
 from harness.drivers.locust.connection import Connection
@@ -50,6 +52,13 @@ class Pool:
         with self._lock:
             return self.ready() or self._add()
 
+    def make_room(self, streams: int) -> None:
+        """Open another connection beside the load when the server's stream limits leave little room for more."""
+        usable = [connection for connection in self._connections if not connection.dead]
+        room = sum(connection.core.max_streams - len(connection.core.live) for connection in usable)
+        if usable and room < max(8, streams // 4) and len(usable) < MAX_CONNECTIONS and not self._lock.locked():
+            gevent.spawn(self._add_quietly)
+
     def close(self) -> None:
         """Close all connections."""
         for connection in self._connections:
@@ -64,6 +73,10 @@ class Pool:
             raise ConnectionError("the server closed the connection at once: is this a gRPC port?")
         self._connections.append(connection)
         return connection
+
+    def _add_quietly(self) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            self._add()
 
     def _room(self) -> int:
         open_ones = [connection for connection in self._connections if not connection.dead]

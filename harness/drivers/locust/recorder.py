@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,15 +21,16 @@ from harness.records.schemas import REQUESTS
 from harness.records.store import PartWriter
 
 FLUSH_EVERY_S = 5.0
-SLICE_ROWS = 200  # about 3 ms of work; then other greenlets get their turn
+SLICE_ROWS, SLICE_CHUNKS = 64, 4096  # about 1 ms of work; then other greenlets get their turn
 
 
 @dataclass(frozen=True)
 class FinishedRequest:
-    """A request that is over: its plan row, when it was sent, and what came back."""
+    """A request that is over: its plan row, when it was meant to be sent and was sent, and what came back."""
 
     planned: PlannedRequest
-    sent_ns: int
+    intended_ns: int | None  # closed loop: only later turns of a session have one
+    sent_ns: int | None  # None: never sent, and then nothing came back
     connection_reused: bool
     answer: Answer
 
@@ -42,6 +43,7 @@ class Identity:
     repetition: int
     arm: str | None
     worker: int = 0
+    open_loop: bool = False
 
 
 class Recorder:
@@ -64,8 +66,8 @@ class Recorder:
     def flush(self) -> None:
         """Write what is buffered, slice by slice."""
         ready, self._buffer = self._buffer, []
-        for start in range(0, len(ready), SLICE_ROWS):
-            self._write(ready[start : start + SLICE_ROWS])
+        for part in slices(ready):
+            self._write(part)
             gevent.sleep(0)
 
     def _write(self, items: Sequence[FinishedRequest]) -> None:
@@ -79,11 +81,25 @@ class Recorder:
         self.flush_ns_max = max(self.flush_ns_max, time.perf_counter_ns() - started)
 
 
+def slices(items: Sequence[FinishedRequest]) -> Iterator[Sequence[FinishedRequest]]:
+    """Consecutive parts of bounded work: so many rows, or so many chunks (one request may exceed that alone)."""
+    start = chunks = 0
+    for end, item in enumerate(items):
+        more = len(item.answer.chunk_stamps_ns)
+        if end > start and (end - start >= SLICE_ROWS or chunks + more > SLICE_CHUNKS):
+            yield items[start:end]
+            start, chunks = end, 0
+        chunks += more
+    if start < len(items):
+        yield items[start:]
+
+
 def _table(items: Sequence[FinishedRequest], identity: Identity, phase_of: Callable[[int], str]) -> pa.Table:
     """The rows of these requests (schema REQUESTS), column by column."""
     planned = [item.planned for item in items]
     answers = [item.answer for item in items]
     sent = [item.sent_ns for item in items]
+    intended = [item.intended_ns for item in items]
     stamped = [_token_stamps(answer) for answer in answers]
     columns: dict[str, list[Any]] = {
         "point_id": [identity.point_id] * len(items),
@@ -91,16 +107,16 @@ def _table(items: Sequence[FinishedRequest], identity: Identity, phase_of: Calla
         "arm": [identity.arm] * len(items),
         "index": [row.index for row in planned],
         "request_id": [row.request_id for row in planned],
-        "phase": [phase_of(instant) for instant in sent],
+        "phase": [phase_of(origin or 0) for origin in (intended if identity.open_loop else sent)],
         "workload_part": [row.workload_part for row in planned],
         "tenant": [row.tenant for row in planned],
         "session_id": [row.session_id for row in planned],
         "turn": [row.turn for row in planned],
-        "intended_ns": [None] * len(items),
+        "intended_ns": intended,
         "sent_ns": sent,
         "first_token_ns": [stamps[0] if stamps else None for stamps in stamped],
         "last_token_ns": [stamps[-1] if stamps else None for stamps in stamped],
-        "done_ns": [answer.done_ns for answer in answers],
+        "done_ns": [None if item.sent_ns is None else item.answer.done_ns for item in items],
         "outcome": [answer.outcome for answer in answers],
         "error": [answer.error for answer in answers],
         "input_tokens_asked": [row.input_tokens for row in planned],
@@ -118,7 +134,8 @@ def _table(items: Sequence[FinishedRequest], identity: Identity, phase_of: Calla
     }
     arrays = {name: pa.array(values, REQUESTS.field(name).type) for name, values in columns.items()}
     offsets = [
-        [stamp - instant for stamp in answer.chunk_stamps_ns] for answer, instant in zip(answers, sent, strict=True)
+        [stamp - instant for stamp in answer.chunk_stamps_ns] if instant is not None else []
+        for answer, instant in zip(answers, sent, strict=True)
     ]
     arrays["chunk_offsets_ns"] = _lists(offsets, pa.int64())
     arrays["chunk_tokens"] = _lists([answer.chunk_tokens for answer in answers], pa.int32())

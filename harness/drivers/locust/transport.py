@@ -55,6 +55,9 @@ class TransportPool(Protocol):
     def reconnect(self) -> TransportConnection:
         """A connection with room, opened if need be. Raises OSError when the server refuses."""
 
+    def make_room(self, streams: int) -> None:
+        """Open more beside a load of so many requests, where room is short."""
+
     def close(self) -> None:
         """Close all connections."""
 
