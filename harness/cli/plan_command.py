@@ -7,21 +7,20 @@ from pathlib import Path
 import click
 import pyarrow as pa
 import pyarrow.csv
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from harness import resources
+from harness.cli import plan_tables
 from harness.errors import UsageError
 from harness.plan import estimate as estimates
 from harness.plan import matrix
 from harness.plan.draw import draw
-from harness.plan.empirical import with_files_read
+from harness.plan.files import prompt_files, with_files_read
+from harness.plan.prompts import PromptSource
 from harness.plan.seeds import DIMENSIONS, derive
-from harness.plan.sequence import Sequence, draw_sequence
-from harness.plan.tokens import find_words, load_tokenizer
 from harness.records.manifest import Point
 from harness.scenario import loader
+from harness.scenario.load import ClosedLoop
 from harness.scenario.schema import Scenario
 from harness.scenario.target import AttachTarget, EngineTarget
 from harness.units import show_duration
@@ -35,11 +34,13 @@ Target = EngineTarget | AttachTarget
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="write every planned request to this file")
 def plan(scenario: str, csv_file: Path | None) -> None:
     """Show what SCENARIO (a name or a YAML file) would run, and how long it takes. Nothing is started."""
-    drawn = with_files_read(loader.load(resources.find_named("scenarios", scenario)).scenario)
+    loaded = loader.load(resources.find_named("scenarios", scenario)).scenario
+    source = _source(loaded)
+    drawn = with_files_read(loaded, source.count if source is not None else None)
     points = matrix.points(drawn, _server_name(drawn.target))
-    table = draw(drawn, points, special_tokens=_special_tokens(drawn.target))
+    table = draw(drawn, points, special_tokens=source.special_tokens if source is not None else 0)
     console = Console(highlight=False, markup=False)
-    _show(console, drawn, points)
+    _show(console, drawn, points, table, counted=source is not None)
     if csv_file is not None:
         _write_csv(table, csv_file)
         _line(console, "plan written", f"{csv_file} ({table.num_rows:,} requests)")
@@ -49,20 +50,29 @@ def _server_name(target: Target) -> str:
     return Path(target.engine).stem if isinstance(target, EngineTarget) else target.attach.slug
 
 
-def _special_tokens(target: Target) -> int:
-    """What the target's tokenizer adds to a prompt, where that is known before the target runs; else 0."""
+def _source(scenario: Scenario) -> PromptSource | None:
+    """The prompts of the target's tokenizer, where that is known before the target runs; else None."""
+    target = scenario.target
     if isinstance(target, EngineTarget) or target.attach.tokenizer is None:
-        return 0
-    return find_words(load_tokenizer(target.attach.tokenizer)).special_tokens
+        return None
+    return PromptSource.from_tokenizer(target.attach.tokenizer, scenario.seed)
 
 
-def _show(console: Console, scenario: Scenario, points: list[Point]) -> None:
+def _show(console: Console, scenario: Scenario, points: list[Point], table: pa.Table, counted: bool) -> None:
     whole = estimates.estimate(scenario, points)
     _line(console, "scenario", scenario.name)
     _line(console, "target", _describe_target(scenario.target))
     _line(console, "phases", _describe_phases(scenario))
-    console.print(_points_table(scenario, points))
-    console.print(_lengths_table(scenario, points))
+    if not counted and any(prompt_files(scenario, workload.name) for workload in scenario.workload):
+        _line(console, "note", "texts from files are counted in words here; `harness run` asks the target's tokenizer")
+    for label, text in plan_tables.loads(scenario):
+        _line(console, label, text)
+    console.print(plan_tables.points(scenario, points, table))
+    if scenario.tenants:
+        console.print(plan_tables.tenants(scenario, points, table))
+    console.print(plan_tables.parts(scenario, points, table))
+    if any(part.sessions for workload in scenario.workload for part in workload.parts):
+        console.print(plan_tables.sessions(scenario, points, table))
     _line(console, "order", _describe_order(scenario, points))
     seeds = [f"{name} {derive(scenario.seed, name) >> 96:08x}" for name in DIMENSIONS]
     _line(console, "seeds", f"run {scenario.seed}; derived (first 32 bits): {', '.join(seeds)}")
@@ -84,56 +94,12 @@ def _describe_phases(scenario: Scenario) -> str:
     phases = scenario.phases
     window = phases.window_length_s
     measured = f"{phases.window_requests:,} requests" if window is None else show_duration(window)
-    drain = phases.drain_limit_s or scenario.request.timeout_s
+    drain = scenario.drain_limit_s
+    more = " or more" if isinstance(scenario.load, ClosedLoop) else ""
     return (
-        f"warm-up {show_duration(phases.warm_up_s)} or more, window {measured}, drain up to {show_duration(drain)},"
+        f"warm-up {show_duration(phases.warm_up_s)}{more}, window {measured}, drain up to {show_duration(drain)},"
         f" repetitions {scenario.repetitions}"
     )
-
-
-def _points_table(scenario: Scenario, points: list[Point]) -> Table:
-    table = _table("point")
-    for name in ("concurrency", "requests at most", "input mean", "output mean", "about"):
-        table.add_column(name, justify="right")
-    for point in points:
-        table.add_row(
-            point.point_id,
-            str(point.concurrency),
-            f"{point.max_requests or 0:,} x {point.repetitions}",
-            f"{point.input_tokens_mean:,.0f}",
-            f"{point.output_tokens_mean:,.0f}",
-            show_duration(estimates.estimate_point(scenario, point).total_s),
-        )
-    return table
-
-
-def _lengths_table(scenario: Scenario, points: list[Point]) -> Table:
-    """The lengths of every part as they are planned."""
-    table = _table("workload", "part")
-    for name in ("share", "input min/mean/max", "output min/mean/max"):
-        table.add_column(name, justify="right")
-    for workload in scenario.workload:
-        count = max(point.max_requests or 0 for point in points if point.workload == workload.name)
-        sequence = draw_sequence(workload, scenario.seed, count)
-        for ordinal, part in enumerate(workload.parts):
-            table.add_row(workload.name, part.name, *_lengths_of(sequence, ordinal))
-    return table
-
-
-def _lengths_of(sequence: Sequence, ordinal: int) -> tuple[str, str, str]:
-    mine = sequence.part == ordinal
-    if not mine.any():
-        return "0%", "none", "none"
-    columns = [column[mine] for column in (sequence.input_tokens, sequence.output_tokens)]
-    shown = [f"{column.min():,} / {column.mean():,.0f} / {column.max():,}" for column in columns]
-    return f"{mine.mean():.1%}", shown[0], shown[1]
-
-
-def _table(*columns: str) -> Table:
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in table.columns:
-        column.overflow = "fold"
-    return table
 
 
 def _describe_order(scenario: Scenario, points: list[Point]) -> str:

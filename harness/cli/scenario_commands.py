@@ -91,10 +91,10 @@ def init(folder: Path) -> None:
 def _layout(folder: Path) -> Iterator[tuple[Path | None, Path]]:
     """(shipped file, its place in the folder); None for the README, which is ours to write."""
     yield None, folder / "README.md"
-    for kind, patterns in (("scenarios", ("*.yaml", "*.json", "*.md")), ("engines", ("*.yaml", "*.md"))):
+    for kind, patterns in (("scenarios", ("*.yaml", "*.json", "*.md", "traces/*")), ("engines", ("*.yaml", "*.md"))):
         for pattern in patterns:
             for source in sorted(shipped(kind).glob(pattern)):
-                yield source, folder / kind / source.name
+                yield source, folder / kind / source.relative_to(shipped(kind))
 
 
 def _summary(loaded: Loaded) -> str:

@@ -66,6 +66,7 @@ class MeasurementTask:
     store_prompts: bool = False
     max_in_flight: int | None = None
     stop_above_in_flight: int | None = None
+    tenant_headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     protocol: str = "triton_grpc"  # an entry of harness.protocols.table
     streamed: bool = True  # whether answers are asked for as streams
 

@@ -65,6 +65,7 @@ def assignment(
         drain_limit_ns=from_seconds(phases.drain_limit_s or scenario.request.timeout_s),
         store_prompts=scenario.store_prompts,
         max_in_flight=getattr(scenario.load, "concurrency_cap", None),
+        tenant_headers={tenant.name: dict(tenant.headers) for tenant in scenario.tenants},
         protocol=endpoint.protocol,
         streamed=scenario.request.stream,
     )

@@ -1,7 +1,8 @@
 """How long a run will take, roughly, before anything is known about the target. Seconds.
 
-Warm-up and window stand in the scenario. How long one request takes does not: it is assumed from its lengths and the
-two rates below (a small model on a CPU, or a large one on a busy GPU), and every figure that rests on it says "about".
+Warm-up and window stand in the scenario, the requests of an open loop in its plan. How long one request takes does
+not: it is assumed from its lengths and the two rates below (a small model on a CPU, or a large one on a busy GPU), and
+every figure that rests on it says "about".
 """
 
 from __future__ import annotations
@@ -47,11 +48,13 @@ def estimate(scenario: Scenario, points: list[Point]) -> Estimate:
 
 def estimate_point(scenario: Scenario, point: Point) -> Estimate:
     """The estimate for all repetitions of one point."""
-    phases, users = scenario.phases, point.concurrency or 1
+    if point.concurrency is None:
+        return _of_open_loop(scenario, point)
+    phases, users = scenario.phases, point.concurrency
     request_s = assumed_request_s(point)
     warm_up_s = max(phases.warm_up_s, WARM_UP_REQUESTS_PER_USER * request_s)
     window_s = phases.window_length_s or (phases.window_requests or 0) / users * request_s
-    drain_s = min(phases.drain_limit_s or scenario.request.timeout_s, request_s)
+    drain_s = min(scenario.drain_limit_s, request_s)
     loaded_s = warm_up_s + window_s + drain_s
     most = point.max_requests if point.max_requests is not None else float("inf")
     share = min(1.0, most * request_s / users / loaded_s)  # a sequence that is used up ends the repetition early
@@ -62,6 +65,23 @@ def estimate_point(scenario: Scenario, point: Point) -> Estimate:
         drain_s=times * share * drain_s,
         overhead_s=times * OVERHEAD_S,
         requests=times * share * users * loaded_s / request_s,
+    )
+
+
+def _of_open_loop(scenario: Scenario, point: Point) -> Estimate:
+    """Phases last as planned, whatever the server does; of the drain, one request's assumed length."""
+    phases = scenario.phases
+    window_s = phases.window_length_s or 0.0
+    drain_s = min(scenario.drain_limit_s, assumed_request_s(point))
+    planned_s = phases.warm_up_s + window_s + scenario.drain_limit_s
+    sent = (point.max_requests or 0) * (phases.warm_up_s + window_s + drain_s) / planned_s
+    times = point.repetitions
+    return Estimate(
+        warm_up_s=times * phases.warm_up_s,
+        window_s=times * window_s,
+        drain_s=times * drain_s,
+        overhead_s=times * OVERHEAD_S,
+        requests=times * sent,
     )
 
 

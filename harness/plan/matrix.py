@@ -5,26 +5,30 @@ from __future__ import annotations
 import numpy as np
 
 from harness.errors import UsageError
+from harness.plan.open_loop import open_rows, request_rate
 from harness.plan.seeds import derive, permutation
 from harness.plan.sequence import Sequence, draw_sequence
 from harness.records.manifest import Point
-from harness.scenario.load import ClosedLoop
+from harness.scenario.arrivals import rate_levels
+from harness.scenario.load import ClosedLoop, MultiTenant, OpenLoop
 from harness.scenario.schema import Scenario
 from harness.scenario.workload import Workload
+from harness.units import show_bytes
 
 MOST_REQUESTS = 100_000
 MOST_REQUEST_BYTES = 256 * 1024 * 1024
+MOST_OPEN_BYTES = 1024 * 1024 * 1024  # an open loop cannot be cut short: its plan reaches to the drain limit
 BYTES_PER_TOKEN = 8  # a word and its space; measured 6 to 7 with English vocabularies
 BYTES_PER_REQUEST = 1024  # tensors, names and options around the prompt
 
 
 def points(scenario: Scenario, deployment_id: str) -> list[Point]:
-    """One point per workload and concurrency, in the order written. Raises UsageError for an open loop.
+    """One point per workload and load level, in the order written; the files of the scenario must have been read.
 
-    Ids are `<workload>-c<concurrency>`: unique because workload names and levels are, and safe in file names and gRPC.
+    Ids are `<workload>-c<concurrency>`, `<workload>-r<request rate>`, or, where a load has no levels, `<workload>-` and
+    the name of its process or `tenants`: unique because workload names and levels are, safe in file names and gRPC.
     """
-    load = closed_loop(scenario)
-    return [point for workload in scenario.workload for point in _points_of(workload, load, scenario, deployment_id)]
+    return [point for workload in scenario.workload for point in _points_of(workload, scenario, deployment_id)]
 
 
 def order(points: list[Point], repetitions: int, seed: int) -> list[tuple[Point, int]]:
@@ -40,37 +44,64 @@ def order(points: list[Point], repetitions: int, seed: int) -> list[tuple[Point,
     ]
 
 
-def closed_loop(scenario: Scenario) -> ClosedLoop:
-    """The scenario's load when it is one that this version can plan; UsageError else."""
-    if isinstance(scenario.load, ClosedLoop):
-        return scenario.load
-    raise UsageError(
-        "open_loop: arrivals come with the next release; this one measures closed loops",
-        hint="use `load: {kind: closed_loop, concurrency: [1, 4, 16]}`",
-    )
-
-
 def fitting_requests(sequence: Sequence) -> int:
     """How many requests of the sequence fit in MOST_REQUEST_BYTES (estimated); at least 1."""
     sizes = np.cumsum(sequence.input_tokens * BYTES_PER_TOKEN + BYTES_PER_REQUEST)
     return max(1, int(np.searchsorted(sizes, MOST_REQUEST_BYTES, side="right")))
 
 
-def _points_of(workload: Workload, load: ClosedLoop, scenario: Scenario, deployment_id: str) -> list[Point]:
-    drawn = draw_sequence(workload, scenario.seed, load.max_requests or MOST_REQUESTS)
-    requests = load.max_requests or fitting_requests(drawn)
-    return [
-        Point(
-            point_id=f"{workload.name}-c{concurrency}",
-            deployment_id=deployment_id,
-            workload=workload.name,
-            load_kind=load.kind,
-            concurrency=concurrency,
-            request_rate_per_s=None,
-            repetitions=scenario.repetitions,
-            max_requests=requests,
-            input_tokens_mean=float(drawn.input_tokens[:requests].mean()),
-            output_tokens_mean=float(drawn.output_tokens[:requests].mean()),
+def _points_of(workload: Workload, scenario: Scenario, deployment_id: str) -> list[Point]:
+    match scenario.load:
+        case ClosedLoop() as load:
+            drawn = draw_sequence(workload, scenario.seed, load.max_requests or MOST_REQUESTS)
+            requests = load.max_requests or fitting_requests(drawn)
+            return [
+                _point(scenario, workload, deployment_id, f"c{level}", drawn, requests, concurrency=level)
+                for level in load.concurrency
+            ]
+        case OpenLoop(arrivals=arrivals) if (levels := rate_levels(arrivals)) is not None:
+            return [
+                _open_point(scenario, workload, deployment_id, f"r{np.format_float_positional(rate, trim='-')}", rate)
+                for rate in levels
+            ]
+        case OpenLoop(arrivals=arrivals):
+            return [_open_point(scenario, workload, deployment_id, arrivals.process, None)]
+        case MultiTenant():
+            return [_open_point(scenario, workload, deployment_id, "tenants", None)]
+
+
+def _open_point(scenario: Scenario, workload: Workload, deployment_id: str, level: str, rate: float | None) -> Point:
+    drawn = open_rows(scenario, workload, rate).sequence
+    size = int((drawn.input_tokens * BYTES_PER_TOKEN + BYTES_PER_REQUEST).sum())
+    if size > MOST_OPEN_BYTES:
+        raise UsageError(
+            f"{workload.name}-{level}: the requests of one repetition come to about {show_bytes(size)}, more than"
+            f" {show_bytes(MOST_OPEN_BYTES)}: they are written before it begins, to the end of the drain",
+            hint="lower phases.drain_limit_s (default: the longest timeout), phases.window_s or the request rate",
         )
-        for concurrency in load.concurrency
-    ]
+    offered = request_rate(scenario, workload, rate)
+    return _point(scenario, workload, deployment_id, level, drawn, len(drawn), request_rate_per_s=offered)
+
+
+def _point(
+    scenario: Scenario,
+    workload: Workload,
+    deployment_id: str,
+    level: str,
+    drawn: Sequence,
+    requests: int,
+    concurrency: int | None = None,
+    request_rate_per_s: float | None = None,
+) -> Point:
+    return Point(
+        point_id=f"{workload.name}-{level}",
+        deployment_id=deployment_id,
+        workload=workload.name,
+        load_kind="closed_loop" if request_rate_per_s is None else "open_loop",
+        concurrency=concurrency,
+        request_rate_per_s=request_rate_per_s,
+        repetitions=scenario.repetitions,
+        max_requests=requests,
+        input_tokens_mean=float(drawn.input_tokens[:requests].mean()),
+        output_tokens_mean=float(drawn.output_tokens[:requests].mean()),
+    )

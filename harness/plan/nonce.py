@@ -34,6 +34,13 @@ class PromptKey:
     repetition: int
     index: int
 
+    @staticmethod
+    def of_row(
+        salt: str, attempt: int, point_id: str, arm: str | None, repetition: int, index: int, turn: int | None
+    ) -> PromptKey:
+        """The key of a row of the plan: the turns of a session share the key of their first."""
+        return PromptKey(salt, attempt, point_id, arm, repetition, index - (turn or 0))
+
 
 @lru_cache(maxsize=64)
 def nonce_length(words: int) -> int:

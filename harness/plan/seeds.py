@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal, NewType
+from typing import Literal, NewType, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 Seed = NewType("Seed", int)
 """A Philox key, 0 to 2^128 - 1."""
 
-Dimension = Literal["arrivals", "lengths", "order", "parts", "prompts"]
-DIMENSIONS: tuple[Dimension, ...] = ("arrivals", "lengths", "order", "parts", "prompts")
+Dimension = Literal["arrivals", "cancels", "lengths", "order", "parts", "prompts", "sessions", "timeouts", "traced"]
+DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 
 
 def derive(run_seed: int, dimension: Dimension, *qualifiers: str) -> Seed:

@@ -34,6 +34,7 @@ PLAN = pa.schema(
         pa.field("turn", pa.int32()),
         pa.field("think_time_ns", pa.int64()),
         _required("traced", pa.bool_()),
+        pa.field("new_input_tokens", pa.int32()),  # turns that repeat the real reply: the end of the prompt that is new
     ]
 )
 

@@ -1,41 +1,24 @@
-"""How it is asked: a closed loop of users, or an open loop of arrivals."""
+"""How it is asked: a closed loop of users, or an open loop of arrivals (of one tenant or of several)."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, field_validator
 
-from harness.scenario.strict import Strict, mistake
-from harness.scenario.surroundings import LocalFile
-
-
-def _listed(value: Any) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return [value] if is_number else value
-
-
-def _without_repeats(levels: list[Any]) -> list[Any]:
-    for index, level in enumerate(levels):
-        if level in levels[:index]:
-            raise mistake(f"{level} stands twice: each level is measured once, use `repetitions` for more", index)
-    return levels
-
+from harness.scenario.arrivals import Arrivals, listed, rate_levels, without_repeats
+from harness.scenario.objective import Objectives
+from harness.scenario.strict import Strict, mistake, refuse_same_names
+from harness.scenario.surroundings import Headers
+from harness.scenario.target import Slug
 
 Levels = Annotated[
     list[PositiveInt],
-    BeforeValidator(_listed, json_schema_input_type=PositiveInt | list[PositiveInt]),
-    AfterValidator(_without_repeats),
+    BeforeValidator(listed, json_schema_input_type=PositiveInt | list[PositiveInt]),
+    AfterValidator(without_repeats),
     Field(min_length=1),
 ]
-Rates = Annotated[
-    list[PositiveFloat],
-    BeforeValidator(_listed, json_schema_input_type=PositiveFloat | list[PositiveFloat]),
-    AfterValidator(_without_repeats),
-    Field(min_length=1),
-]
-
-StepRates = Annotated[list[PositiveFloat], Field(min_length=1)]  # may come back to a rate
+_CAP = "most requests in flight; arrivals beyond wait in the client, and that wait counts as latency; default: no bound"
 
 
 class ClosedLoop(Strict):
@@ -55,70 +38,69 @@ class ClosedLoop(Strict):
         return len(self.concurrency)
 
 
-class ConstantArrivals(Strict):
-    """Evenly spaced arrivals."""
-
-    process: Literal["constant"] = Field(description="evenly spaced")
-    request_rate_per_s: Rates = Field(description="intended arrivals per second; a list measures one point per rate")
-
-
-class PoissonArrivals(Strict):
-    """Independent arrivals: exponential gaps."""
-
-    process: Literal["poisson"] = Field(description="independent of each other")
-    request_rate_per_s: Rates = Field(description="intended arrivals per second; a list measures one point per rate")
-
-
-class GammaArrivals(Strict):
-    """Gamma-distributed gaps; `burstiness` is the shape: below 1 burstier than Poisson, above 1 more regular."""
-
-    process: Literal["gamma"] = Field(description="burstier or more regular than poisson")
-    request_rate_per_s: Rates = Field(description="intended arrivals per second; a list measures one point per rate")
-    burstiness: PositiveFloat = Field(description="shape: 1 is Poisson, below 1 burstier")
-
-
-class RampArrivals(Strict):
-    """Poisson arrivals whose rate rises or falls linearly over the window."""
-
-    process: Literal["ramp"] = Field(description="poisson, with a rate that changes steadily")
-    from_request_rate_per_s: PositiveFloat = Field(description="arrivals per second at the start")
-    to_request_rate_per_s: PositiveFloat = Field(description="arrivals per second at the end")
-
-
-class StepArrivals(Strict):
-    """Poisson arrivals whose rate changes in steps, one after the other."""
-
-    process: Literal["steps"] = Field(description="poisson, with a rate that changes in steps")
-    request_rate_per_s: StepRates = Field(description="arrivals per second of each step")
-    step_s: PositiveFloat = Field(description="length of each step")
-
-
-class TraceArrivals(Strict):
-    """Arrivals and lengths from a recorded trace."""
-
-    process: Literal["trace"] = Field(description="as recorded")
-    file: LocalFile = Field(description="the recorded trace")
-    time_scale: PositiveFloat = Field(1.0, description="2.0 replays twice as fast")
-
-
-Arrivals = Annotated[
-    ConstantArrivals | PoissonArrivals | GammaArrivals | RampArrivals | StepArrivals | TraceArrivals,
-    Field(discriminator="process"),
-]
-
-
 class OpenLoop(Strict):
     """Requests are sent at planned instants, however the server is doing."""
 
     kind: Literal["open_loop"] = Field(description="arrivals that do not wait for answers")
     arrivals: Arrivals = Field(description="when requests arrive")
+    concurrency_cap: PositiveInt | None = Field(None, description=_CAP)
 
     @property
     def number_of_levels(self) -> int:
         """How many points one workload makes: a list of rates makes one each, steps and ramps happen within one."""
-        if isinstance(self.arrivals, ConstantArrivals | PoissonArrivals | GammaArrivals):
-            return len(self.arrivals.request_rate_per_s)
+        return len(rate_levels(self.arrivals) or [None])
+
+
+class Tenant(Strict):
+    """One of several clients that share the server: with arrivals, headers and objectives of its own."""
+
+    name: Slug = Field(description="name in the records and the report")
+    arrivals: Arrivals = Field(description="when this tenant's requests arrive; one rate")
+    parts: list[Slug] | None = Field(None, min_length=1, description="parts of the workload it asks; default: all")
+    headers: Headers = Field(
+        default_factory=dict,
+        repr=False,
+        exclude=True,  # may hold secrets, as the target's do
+        description="metadata sent with each of its requests; secrets only as ${ENV_NAME}",
+    )
+    objectives: Objectives = Field(default_factory=list, description="must hold for this tenant's requests alone")
+
+    @field_validator("arrivals")
+    @classmethod
+    def _one_rate(cls, arrivals: Arrivals) -> Arrivals:
+        if len(rate_levels(arrivals) or [None]) > 1:
+            raise mistake("a tenant has one rate: write one scenario per combination", "request_rate_per_s")
+        return arrivals
+
+
+class MultiTenant(Strict):
+    """Several tenants at once, each an open loop of its own: one point per workload."""
+
+    kind: Literal["multi_tenant"] = Field(description="several tenants at once, each with arrivals of its own")
+    tenants: list[Tenant] = Field(min_length=1, description="who asks")
+    concurrency_cap: PositiveInt | None = Field(None, description=_CAP)
+
+    @property
+    def number_of_levels(self) -> int:
+        """How many points one workload makes."""
         return 1
 
+    @field_validator("tenants")
+    @classmethod
+    def _names_differ(cls, tenants: list[Tenant]) -> list[Tenant]:
+        refuse_same_names([tenant.name for tenant in tenants], "tenant")
+        return tenants
 
-Load = Annotated[ClosedLoop | OpenLoop, Field(discriminator="kind")]
+
+Load = Annotated[ClosedLoop | OpenLoop | MultiTenant, Field(discriminator="kind")]
+
+
+def arrivals_of(load: Load) -> list[Arrivals]:
+    """All arrival processes of a load; none for a closed loop."""
+    match load:
+        case ClosedLoop():
+            return []
+        case OpenLoop():
+            return [load.arrivals]
+        case MultiTenant():
+            return [tenant.arrivals for tenant in load.tenants]

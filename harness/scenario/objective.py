@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, NonNegativeFloat, model_validator
+from pydantic import AfterValidator, Field, NonNegativeFloat, model_validator
 
 from harness.scenario.strict import Strict, mistake
 
@@ -68,3 +68,14 @@ class Objective(Strict):
         if self.statistic is not None and self.metric not in REQUEST_METRICS:
             raise mistake(f"{self.metric} is one number per point: it takes no `statistic`", "statistic")
         return self
+
+
+def _without_repeats(objectives: list[Objective]) -> list[Objective]:
+    asked = [(each.metric, each.statistic) for each in objectives]
+    for index, (metric, statistic) in enumerate(asked):
+        if (metric, statistic) in asked[:index]:
+            raise mistake(f"{statistic or 'a bound'} of {metric} stands twice: keep one", index, "metric")
+    return objectives
+
+
+Objectives = Annotated[list[Objective], AfterValidator(_without_repeats)]

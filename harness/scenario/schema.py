@@ -15,15 +15,19 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     Tag,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from harness.scenario.load import ClosedLoop, Load
-from harness.scenario.objective import Objective
-from harness.scenario.strict import Strict, mistake
+from harness.scenario.agreement import refuse_misfits
+from harness.scenario.durations import longest_s
+from harness.scenario.load import ClosedLoop, Load, MultiTenant, Tenant
+from harness.scenario.objective import Objectives
+from harness.scenario.strict import Strict, mistake, refuse_same_names
+from harness.scenario.surroundings import surroundings_of
 from harness.scenario.target import AttachTarget, EngineTarget, Slug
-from harness.scenario.workload import Workload, Workloads, refuse_same_names
+from harness.scenario.workload import Workload, Workloads
 
 SCHEMA_VERSION = 1
 
@@ -44,7 +48,9 @@ Target = Annotated[
 class Phases(Strict):
     """Warm-up, window and drain of one repetition; the load is the same in all three."""
 
-    warm_up_s: NonNegativeFloat = Field(5.0, description="at least this long, and at least 2 x concurrency requests")
+    warm_up_s: NonNegativeFloat = Field(
+        5.0, description="at least this long, and in a closed loop at least 2 x concurrency requests"
+    )
     window_s: PositiveFloat | None = Field(None, description="length of the measured interval; default 30")
     window_requests: PositiveInt | None = Field(None, description="instead of window_s: so many requests")
     drain_limit_s: PositiveFloat | None = Field(
@@ -70,6 +76,9 @@ class Request(Strict):
     stream: bool = Field(
         True,
         description="tokens are streamed as they are made; false: one response at the end, and no time to first token",
+    )
+    trace_share: float = Field(
+        0.0, ge=0, le=1, description="share of the requests that carry a W3C `traceparent`, for traces of the server"
     )
 
 
@@ -102,7 +111,7 @@ class Scenario(Strict):
     request: Request = Field(Request(), description="settings of every single request")
     repetitions: PositiveInt = Field(1, le=1000, description="identical measurements of every point")
     seed: int = Field(1, ge=0, lt=2**63, description="everything drawn at random follows from it")
-    objectives: list[Objective] = Field(default_factory=list, description="all must hold")
+    objectives: Objectives = Field(default_factory=list, description="all must hold")
     telemetry: Telemetry = Field(Telemetry(), description="what is sampled beside the load")
     load_generator: LoadGenerator = Field(LoadGenerator(), description="the processes that carry the load")
     store_prompts: bool = Field(False, description="keep prompt texts in the run folder; off: they are never stored")
@@ -112,20 +121,33 @@ class Scenario(Strict):
         """Cells of the matrix workload x load level; each is measured `repetitions` times."""
         return len(self.workload) * self.load.number_of_levels
 
+    @property
+    def tenants(self) -> list[Tenant]:
+        """The tenants of a `multi_tenant` load; empty for other loads, whose requests are all of tenant `default`."""
+        return self.load.tenants if isinstance(self.load, MultiTenant) else []
+
+    @property
+    def longest_timeout_s(self) -> float:
+        """The longest timeout that any request can have."""
+        parts = [part for workload in self.workload for part in workload.parts]
+        own = [self.request.timeout_s if part.timeout_s is None else longest_s(part.timeout_s) for part in parts]
+        return max(own)
+
+    @property
+    def drain_limit_s(self) -> float:
+        """How long the drain lasts at most: as written, else the longest timeout."""
+        return self.phases.drain_limit_s or self.longest_timeout_s
+
     @field_validator("workload")
     @classmethod
     def _names_differ(cls, workloads: list[Workload]) -> list[Workload]:
         refuse_same_names([workload.name for workload in workloads], "workload")
         return workloads
 
-    @field_validator("objectives")
-    @classmethod
-    def _objectives_differ(cls, objectives: list[Objective]) -> list[Objective]:
-        asked = [(each.metric, each.statistic) for each in objectives]
-        for index, (metric, statistic) in enumerate(asked):
-            if (metric, statistic) in asked[:index]:
-                raise mistake(f"{statistic or 'a bound'} of {metric} stands twice: keep one", index, "metric")
-        return objectives
+    @model_validator(mode="after")
+    def _load_fits_the_rest(self, info: ValidationInfo) -> Scenario:
+        refuse_misfits(self.load, self.workload, self.phases.window_length_s, surroundings_of(info) is not None)
+        return self
 
     @model_validator(mode="after")
     def _one_process_closes_a_window_of_requests(self) -> Scenario:

@@ -19,3 +19,10 @@ class Strict(BaseModel):
 def mistake(message: str, *at: str | int) -> PydanticCustomError:
     """The error for a validator to raise; `at` are the steps from the validated value down to the culprit."""
     return PydanticCustomError("mistake", "{message}", {"message": message, "at": at})
+
+
+def refuse_same_names(names: list[str], what: str) -> None:
+    """Raises a mistake at the first of `names` that stood before."""
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise mistake(f"each {what} needs a name of its own, {name!r} stands twice", index, "name")

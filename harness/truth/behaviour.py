@@ -41,6 +41,7 @@ class Behaviour:
     HTTP/1.1 only: `http_chunked` off ends a stream by closing the connection, `http_base_path` stands before every
     path, `required_key` must come as a bearer token or X-Api-Key (else 401); rejections have `http_reject_status`,
     failures before the first event 500, after it an error event. `cut_style` "no_trailers" ends the body in good order.
+    `tcp_nodelay` off leaves Nagle's algorithm on, as Triton's HTTP endpoint does.
 
     Off-by numbers are added to what the server claims; `output_tokens_short_by` is subtracted from what it sends.
     """
@@ -76,6 +77,7 @@ class Behaviour:
     http_reject_status: int = 429
     http_base_path: str = ""
     required_key: str | None = None
+    tcp_nodelay: bool = True
     decoupled: bool = True
 
     def __post_init__(self) -> None:

@@ -41,12 +41,14 @@ class Call:
         address: tuple[int, int],
         path: str,
         arrival_ns: int,
+        traceparent: str | None = None,
     ) -> None:
         """`address`: the connection's number and the stream's id."""
         self._service = service
         self._outgoing = outgoing
         self._connection_number, self._stream_id = address
         self._path = path
+        self._traceparent = traceparent
         self._arrival_ns: int | None = arrival_ns
         self._host = host
         self._reader = MessageReader()
@@ -218,7 +220,7 @@ class Call:
         self.end_if_done()
 
     def _record(self, arrival_ns: int, received_ns: int, asked: Asked | None) -> OpenRequest:
-        return OpenRequest(
+        record = OpenRequest(
             request_id=asked.request_id if asked else "",
             model=asked.model.name if asked else "",
             connection=self._connection_number,
@@ -228,6 +230,8 @@ class Call:
             input_tokens=asked.input_tokens if asked else 0,
             output_tokens_asked=asked.output_tokens if asked else 0,
         )
+        record.note_headers(self._traceparent)
+        return record
 
     def _end_all(self, outcome: Outcome) -> None:
         self._ended = True

@@ -92,4 +92,6 @@ class GrpcConversation:
             return
         address = (self._number, event.stream_id)
         path = headers.get(":path", "")
-        self._calls[event.stream_id] = Call(self._service, self._connection.outgoing, self, address, path, received_ns)
+        self._calls[event.stream_id] = Call(
+            self._service, self._connection.outgoing, self, address, path, received_ns, headers.get("traceparent")
+        )

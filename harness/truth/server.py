@@ -140,7 +140,7 @@ class TruthServer:
         except OSError:  # the client gave up already
             return
         accepted.setblocking(False)
-        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, self._service.behaviour.tcp_nodelay)
         if door.tls is not None:
             accepted = door.tls.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
         peer = Peer(accepted, door.kind(self._service, next(self._numbers)))

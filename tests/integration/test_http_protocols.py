@@ -8,6 +8,7 @@ from pathlib import Path
 
 import certificates
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import truth_target
@@ -43,15 +44,28 @@ def _run(
     driver: LocustDriver, folder: Path, port: int, protocol: str, *, requests: int = 40, **changes: object
 ) -> list[dict[str, object]]:
     """The records of a few requests; `changes` are fields of the task."""
-    given = truth_target.scenario(4, 10, max_requests=requests, timeout_s=float(str(changes.pop("timeout_s", 30.0))))
+    timeout_s, tokens = float(str(changes.pop("timeout_s", 30.0))), int(str(changes.pop("output_tokens", 10)))
+    planned = {name: changes.pop(name) for name in ("traced", "cancel_after_tokens") if name in changes}
+    given = truth_target.scenario(4, tokens, max_requests=requests, timeout_s=timeout_s)
     changes = {"inputs": INPUTS[protocol], "address": Address("127.0.0.1", port), "warm_up_ns": 0} | changes
     task = truth_target.task(folder, port, given, protocol=protocol, **changes)
+    _replan(folder, planned)
     events = truth_target.execute(driver, task)
     assert events[-1].kind == tasks.FINISHED, events[-1]
     RunFolder(folder).merge_requests([])
     rows: list[dict[str, object]] = pq.read_table(folder / "requests.parquet").to_pylist()
     assert rows, "an empty run proves nothing"
     return rows
+
+
+def _replan(folder: Path, columns: dict[str, object]) -> None:
+    """Give every planned request these values."""
+    plan = pq.read_table(folder / "plan.parquet")
+    for name, value in columns.items():
+        field = plan.schema.field(name)
+        values = pa.repeat(pa.scalar(value, field.type), len(plan))
+        plan = plan.set_column(plan.schema.get_field_index(name), field, values)
+    pq.write_table(plan, folder / "plan.parquet")
 
 
 @pytest.mark.parametrize("chunked", [True, False])
@@ -175,3 +189,48 @@ def test_a_gateway_with_tls_key_headers_and_a_base_path_is_reached(driver: Locus
         )
         rows = _run(driver, tmp_path / "run", server.http_port, "openai_chat", address=address)
     assert {(row["outcome"], row["output_tokens_server"]) for row in rows} == {("ok", 10)}, rows[0]["error"]
+
+
+def test_a_server_that_leaves_nagles_algorithm_on_is_not_delayed_by_our_acknowledgements(
+    driver: LocustDriver, tmp_path: Path
+) -> None:
+    behaviour = Behaviour(tcp_nodelay=False, time_to_first_token_s=0.005, inter_token_s=0.002)
+    with process.start(behaviour, tmp_path / "log") as server:
+        rows = _run(driver, tmp_path / "run", server.http_port, "triton_http", output_tokens=12, requests=200)
+        log = {sent.request_id: sent for sent in server.stop()}
+    lags = [
+        np.asarray(row["chunk_offsets_ns"]) + row["sent_ns"] - np.asarray(log[str(row["request_id"])].chunk_sent_ns)
+        for row in rows
+    ]
+    assert np.median(np.concatenate(lags)) < 2e6, "a delayed acknowledgement holds the rest of such an answer back"
+
+
+def test_a_planned_cancellation_closes_the_connection_at_its_token(driver: LocustDriver, tmp_path: Path) -> None:
+    with process.start(PACED, tmp_path / "log") as server:
+        rows = _run(driver, tmp_path / "run", server.http_port, "openai_chat", requests=8, cancel_after_tokens=3)
+        log = server.stop()
+    assert {row["outcome"] for row in rows} == {"cancelled"}
+    assert {tuple(row["chunk_tokens"]) for row in rows} == {(1, 1, 1)}  # type: ignore[arg-type]
+    assert {str(sent.outcome) for sent in log} == {"disconnected"}
+
+
+@pytest.mark.parametrize("protocol", ["triton_http", "triton_grpc"])
+def test_a_traced_request_carries_its_trace_context(driver: LocustDriver, tmp_path: Path, protocol: str) -> None:
+    with process.start(PACED, tmp_path / "log") as server:
+        port = server.port if protocol == "triton_grpc" else server.http_port
+        rows = _run(driver, tmp_path / "run", port, protocol, requests=8, traced=True)
+        contexts = {sent.traceparent for sent in server.stop()}
+    assert len(contexts) == len(rows) == 8
+    assert all(str(context).startswith("00-") and len(str(context)) == 55 for context in contexts)
+
+
+@pytest.mark.parametrize("protocol", ["triton_http", "triton_grpc"])
+def test_text_that_is_repeated_with_each_token_is_counted_once(
+    driver: LocustDriver, tmp_path: Path, protocol: str
+) -> None:
+    uncounted = {name: kind for name, kind in truth_target.TEXT_INPUTS.items() if not name.startswith("return_num")}
+    with process.start(dataclasses.replace(PACED, cumulative_text=True), tmp_path / "log") as server:
+        port = server.port if protocol == "triton_grpc" else server.http_port
+        rows = _run(driver, tmp_path / "run", port, protocol, requests=8, inputs=uncounted)
+    assert {row["outcome"] for row in rows} == {"ok"}
+    assert {tuple(row["chunk_tokens"]) for row in rows} == {(1,) * 10}  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from harness.plan.lengths import draw_lengths
 from harness.plan.seeds import derive
-from harness.scenario.workload import AnyLengths, Empirical, Fixed, Lognormal, Normal, Uniform
+from harness.scenario.lengths import AnyLengths, Empirical, Fixed, Lognormal, Normal, Uniform
 
 tokens = st.integers(1, 10_000)
 positive = st.floats(0.01, 20_000)

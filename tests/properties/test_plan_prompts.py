@@ -330,3 +330,72 @@ def test_a_missing_or_broken_tokenizer_file_is_a_usage_error(tmp_path: Path) -> 
 def common(one: list[int], other: list[int]) -> int:
     """Length of the common beginning."""
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+turns = st.lists(st.tuples(st.integers(1, 90), st.integers(1, 40)), min_size=1, max_size=6)
+
+
+@every_kind
+@settings(max_examples=25, deadline=None)
+@given(key=keys, first=st.integers(1, 120), later=turns, slot=st.integers(0, 255), prefix=st.sampled_from([0, 60]))
+def test_every_turn_begins_with_the_turn_before_and_has_exactly_the_asked_tokens(
+    kind: str, key: PromptKey, first: int, later: list[tuple[int, int]], slot: int, prefix: int
+) -> None:
+    source, prefixes = source_of(kind)[0], [prefix_id(3, prefix)] if prefix else None
+    asked = first + prefix + source.special_tokens
+    before = source.text(key, asked, slot, prefixes)
+    for output, new in later:
+        asked += output + new
+        text = source.text(key, asked, slot, prefixes)
+        assert text.startswith(before)
+        assert len(server_ids(kind, text)) == asked
+        before = text
+
+
+@every_kind
+@settings(max_examples=25, deadline=None)
+@given(key=keys, first=st.integers(1, 120), output=st.integers(1, 60), new=st.integers(1, 60), slot=st.integers(0, 255))
+def test_a_reply_of_the_asked_length_and_new_text_behind_it_make_the_asked_prompt(
+    kind: str, key: PromptKey, first: int, output: int, new: int, slot: int
+) -> None:
+    """The reply stands for any text of so many tokens: here words of the vocabulary, as a model might say them."""
+    source = source_of(kind)[0]
+    asked = first + source.special_tokens
+    sent = source.text(key, asked, slot)
+    reply = source.texts.body(slot + 77, output)
+    prompt = sent + reply + source.new_text(key, asked + output + new, new, slot)
+    assert len(server_ids(kind, prompt)) == asked + output + new
+    ids = [source.ids(key, asked, slot), np.arange(output), source.new_ids(key, asked + output + new, new, slot)]
+    assert len(np.concatenate(ids)) == asked + output + new
+
+
+def test_the_planned_history_is_what_new_text_continues() -> None:
+    source, prefixes = source_of("byte_level_with_bos")[0], [prefix_id(1, 40)]
+    sent, next_turn = (source.text(KEY, length, 5, prefixes) for length in (100, 190))
+    new = source.new_text(KEY, 190, 60, 5, prefixes)
+    assert next_turn.endswith(new)
+    assert source.count(next_turn[: -len(new)]) == 130
+    assert next_turn.startswith(sent)
+
+
+def test_the_turns_of_a_session_share_their_key_and_other_rows_do_not() -> None:
+    def of(index: int, turn: int | None) -> PromptKey:
+        return PromptKey.of_row("5f0c", 1, "all-c4", None, 0, index, turn)
+
+    assert of(7, 0) == of(9, 2) == of(7, None)
+    assert len({of(7, None), of(8, None), of(8, 0)}) == 2
+
+
+def test_a_text_from_a_file_is_sent_as_it_is(tmp_path: Path) -> None:
+    texts = ["Who was Ada Lovelace?\n", "  Zwei Sätze. Und ein 🙂  "]
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps({"prompt": text}) + "\n" for text in texts))
+    source, server = source_of("byte_level_with_bos")
+    with_files = source.with_files({"chat": str(tmp_path / "prompts.jsonl")})
+    for row, text in enumerate(texts):
+        assert with_files.text(KEY, 999, row, part="chat") == text.encode()
+        assert with_files.ids(KEY, 999, row, part="chat").tolist() == server.encode(text).ids
+    assert with_files.text(KEY, 50, 1, part="other") == source.text(KEY, 50, 1)
+    with pytest.raises(UsageError, match="2 rows, row 2 was planned"):
+        with_files.text(KEY, 5, 2, part="chat")
+    with pytest.raises(UsageError, match="without a tokenizer"):
+        replace(with_files, tokenizer=None).ids(KEY, 5, 0, part="chat")

@@ -6,7 +6,7 @@ import json
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ScenarioError
@@ -48,6 +48,7 @@ workload:
           kind: shared_prefix
           prefixes: 2
           prefix_tokens: 40
+          hit_ratio: 0.5
       - name: b
         input_tokens: {distribution: empirical, tokens: [1, 2], weights: [1, 2]}
         output_tokens: {distribution: fixed, tokens: 3}
@@ -55,17 +56,27 @@ workload:
     input_tokens: 5
     output_tokens: {distribution: uniform, min_tokens: 1, max_tokens: 2}
     prompts: {kind: unique}
+    sessions:
+      turns: {min_turns: 1, max_turns: 3}
+      new_input_tokens: 4
+      think_time_s: {distribution: uniform, min_s: 1, max_s: 2}
+      history: reply
+    cancel:
+      share: 0.5
+      after_s: {distribution: lognormal, median_s: 1, sigma: 0.5, max_s: 9}
+    timeout_s: {distribution: fixed, duration_s: 3}
 load:
   kind: open_loop
   arrivals:
     process: gamma
     request_rate_per_s: [1, 2]
     burstiness: 0.5
+  concurrency_cap: 9
 phases:
   warm_up_s: 1
   window_s: 2
   drain_limit_s: 3
-request: {timeout_s: 9, stream: true}
+request: {timeout_s: 9, stream: true, trace_share: 0.5}
 repetitions: 2
 seed: 3
 objectives:
@@ -85,7 +96,8 @@ def keys_of(node: Node) -> list[tuple[str, Place]]:
     if not isinstance(node.content, dict):
         return []
     own = [(key, value.head) for key, value in node.content.items()]
-    return own + [found for value in node.content.values() for found in keys_of(value)]
+    inner = [value for key, value in node.content.items() if key != "headers"]  # whose names are free
+    return own + [found for value in inner for found in keys_of(value)]
 
 
 KEYS = [(text, key, place) for text in TEXTS for key, place in keys_of(parse(text)[0])]
@@ -109,6 +121,7 @@ def typos(draw: st.DrawFn) -> tuple[str, int, str]:
     return "\n".join(lines), place.line, wrong
 
 
+@settings(deadline=None)
 @given(typos())
 def test_any_typo_in_a_key_is_one_message_that_names_its_line(typo: tuple[str, int, str]) -> None:
     text, line, wrong = typo
@@ -123,7 +136,8 @@ def test_any_typo_in_a_key_is_one_message_that_names_its_line(typo: tuple[str, i
 def test_a_scenario_survives_the_way_through_json(text: str) -> None:
     path = FOLDER / "round-trip.yaml"
     scenario = read_back(text, path)
-    assert read_back(json.dumps(scenario.model_dump(mode="json"), indent=1), path) == scenario
+    dumped = scenario.model_dump(mode="json")  # without headers: they may hold secrets
+    assert read_back(json.dumps(dumped, indent=1), path).model_dump(mode="json") == dumped
 
 
 @given(st.sampled_from(TEXTS), st.data())

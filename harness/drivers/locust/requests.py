@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from harness.drivers.task import MeasurementTask
 from harness.errors import RunFolderError
+from harness.plan import traceparent
 from harness.plan.prompts import PromptKey, PromptSource
-from harness.protocols import trace_context
 from harness.protocols.contract import ModelContract
 from harness.protocols.encoder import Encoder, Header, RequestOptions
 from harness.protocols.table import PROTOCOLS
@@ -93,7 +93,7 @@ def _composer(task: MeasurementTask) -> Callable[[_Row], PlannedRequest]:
 
     def compose(row: _Row) -> PlannedRequest:
         name = request_id(task.point_id, task.arm, task.repetition, row.number)
-        headers = _headers(task, name, row)
+        headers = _headers(task, row)
         return PlannedRequest(
             index=row.number,
             request_id=name,
@@ -160,9 +160,11 @@ def _key(task: MeasurementTask, index: int) -> PromptKey:
     return PromptKey(task.salt, task.attempt, task.point_id, task.arm, task.repetition, index)
 
 
-def _headers(task: MeasurementTask, name: str, row: _Row) -> tuple[Header, ...]:
-    """Headers of this request alone: the trace context of one that is to be traced."""
-    return ((trace_context.NAME, trace_context.traceparent(task.salt, name)),) if row.traced else ()
+def _headers(task: MeasurementTask, row: _Row) -> tuple[Header, ...]:
+    """Headers of this request alone: its tenant's, and the trace context of one that is to be traced."""
+    of_tenant = tuple(sorted(task.tenant_headers.get(row.tenant, {}).items()))
+    traced = (traceparent.NAME, traceparent.traceparent(_key(task, row.number)))
+    return (*of_tenant, traced) if row.traced else of_tenant
 
 
 def _compose_text(

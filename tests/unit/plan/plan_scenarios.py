@@ -36,3 +36,19 @@ def scenario(workload: Any = MIX, concurrency: Any = (1, 4), max_requests: int |
 def fixed(name: str, input_tokens: int, output_tokens: int = 8) -> dict[str, Any]:
     """A workload of one length."""
     return {"name": name, "input_tokens": input_tokens, "output_tokens": output_tokens}
+
+
+def open_loop(arrivals: Any, workload: Any = MIX, load: Any = None, **other: Any) -> Scenario:
+    """An open-loop scenario: 5 s of warm-up, 30 s of window, 120 s of drain, unless `other` says else."""
+    load = {"kind": "open_loop", "arrivals": arrivals, **(load or {})}
+    return Scenario.model_validate(
+        {"version": 1, "name": "trial", "target": {"engine": "cpu-tiny"}, "workload": workload, "load": load, **other}
+    )
+
+
+def tenants(each: list[dict[str, Any]], workload: Any = MIX, **other: Any) -> Scenario:
+    """A scenario of several tenants."""
+    load = {"kind": "multi_tenant", "tenants": each}
+    return Scenario.model_validate(
+        {"version": 1, "name": "trial", "target": {"engine": "cpu-tiny"}, "workload": workload, "load": load, **other}
+    )

@@ -77,9 +77,53 @@ def test_a_csv_that_cannot_be_written_is_a_usage_error(scenario_file: Path, tmp_
         called(scenario_file, "--csv", tmp_path / "missing" / "plan.csv")
 
 
-def test_an_open_loop_is_refused(scenario_file: Path) -> None:
+def with_load(scenario_file: Path, load: dict[str, object]) -> str:
     raw = yaml.safe_load(SCENARIO)
-    raw["load"] = {"kind": "open_loop", "arrivals": {"process": "constant", "request_rate_per_s": 1.0}}
+    raw["load"] = load
     scenario_file.write_text(yaml.safe_dump(raw))
-    with pytest.raises(UsageError, match="open_loop"):
-        called(scenario_file)
+    result = called(scenario_file)
+    assert result.exit_code == 0
+    return result.output
+
+
+def test_an_open_loop_shows_rates_and_the_requests_expected(scenario_file: Path) -> None:
+    arrivals = {"process": "constant", "request_rate_per_s": [1.0, 2.5]}
+    shown = with_load(scenario_file, {"kind": "open_loop", "arrivals": arrivals, "concurrency_cap": 7})
+    line = next(line for line in shown.splitlines() if line.startswith(" short-r2.5"))
+    assert line.split()[:5] == ["short-r2.5", "2.5", "75", "388", "x"]  # 155 s, of which 30 s are the window
+    assert "arrivals      constant" in shown
+    assert "7 in flight; later arrivals wait in the client" in shown
+
+
+def test_tenants_are_shown_with_their_arrivals_and_the_names_of_their_headers(
+    scenario_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_TEST_KEY", "s3cret")
+    arrivals = {"process": "constant", "request_rate_per_s": 2}
+    tenants = [
+        {"name": "gold", "arrivals": arrivals, "headers": {"x-api-key": "${HARNESS_TEST_KEY}"}},
+        {"name": "bulk", "arrivals": {**arrivals}},
+    ]
+    shown = with_load(scenario_file, {"kind": "multi_tenant", "tenants": tenants})
+    assert "x-api-key" in shown
+    assert "s3cret" not in shown
+    line = next(line for line in shown.splitlines() if " gold " in line)
+    assert line.split()[:5] == ["short-tenants", "gold", "constant", "2", "60"]
+
+
+def test_texts_of_a_file_are_counted_in_words_until_a_tokenizer_is_known(scenario_file: Path) -> None:
+    raw = yaml.safe_load(SCENARIO)
+    (scenario_file.parent / "p.jsonl").write_text('{"prompt": "one two three"}')
+    prompts = {"kind": "from_file", "file": "p.jsonl"}
+    raw["workload"][0] |= {"input_tokens": {"distribution": "recorded"}, "prompts": prompts}
+    scenario_file.write_text(yaml.safe_dump(raw))
+    shown = called(scenario_file).output
+    assert "3 / 3 / 3" in shown
+    assert "texts from files are counted in words here" in shown
+
+
+def test_sessions_are_shown_with_their_turns(scenario_file: Path) -> None:
+    raw = yaml.safe_load(SCENARIO)
+    raw["workload"][0]["sessions"] = {"turns": 5, "new_input_tokens": 3, "think_time_s": 1.5}
+    scenario_file.write_text(yaml.safe_dump(raw))
+    assert "5 / 5 / 5" in called(scenario_file).output

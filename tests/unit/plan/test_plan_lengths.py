@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from harness.errors import UsageError
-from harness.plan.empirical import with_files_read
+from harness.plan.files import with_files_read
 from harness.plan.lengths import draw_lengths, quantiles
 from harness.plan.seeds import derive
+from harness.scenario.lengths import AnyLengths, Empirical, Fixed, Lognormal, Normal, Uniform
 from harness.scenario.schema import Scenario
-from harness.scenario.workload import AnyLengths, Empirical, Fixed, Lognormal, Normal, Uniform
 
 SEED = derive(11, "lengths")
 COUNT = 100_000

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 
 import pytest
-from plan_scenarios import MIX, fixed, scenario
+from plan_scenarios import MIX, fixed, open_loop, scenario
 
 from harness.errors import UsageError
 from harness.plan.matrix import MOST_REQUEST_BYTES, MOST_REQUESTS, order, points
@@ -73,7 +73,33 @@ def test_every_point_comes_first_about_equally_often() -> None:
     assert all(abs(count - 1000) < 130 for count in firsts.values())  # 4 sigma is 110
 
 
-def test_an_open_loop_is_refused_by_name() -> None:
-    load = {"kind": "open_loop", "arrivals": {"process": "poisson", "request_rate_per_s": 2.0}}
-    with pytest.raises(UsageError, match="open_loop: arrivals come with the next release"):
-        points(scenario().model_validate({**scenario().model_dump(), "load": load}), "d")
+def test_every_request_rate_is_a_point() -> None:
+    made = points(open_loop({"process": "poisson", "request_rate_per_s": [2, 0.5, 16.25]}, repetitions=2), "d")
+    assert [point.point_id for point in made] == ["mix-r2", "mix-r0.5", "mix-r16.25"]
+    assert [point.request_rate_per_s for point in made] == [2, 0.5, 16.25]
+    assert {(point.load_kind, point.concurrency, point.repetitions) for point in made} == {("open_loop", None, 2)}
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "level", "rate"),
+    [
+        ({"process": "ramp", "from_request_rate_per_s": 2, "to_request_rate_per_s": 6}, "ramp", 4),
+        ({"process": "steps", "request_rate_per_s": [2, 10, 3], "step_s": 10}, "steps", 5),
+        ({"process": "steps", "request_rate_per_s": [2, 10], "step_s": 10}, "steps", (20 + 200) / 30),
+    ],
+)
+def test_a_process_without_levels_is_one_point_with_the_mean_rate_of_its_window(
+    arrivals: dict[str, object], level: str, rate: float
+) -> None:
+    (made,) = points(open_loop(arrivals), "d")
+    assert made.point_id == f"mix-{level}"
+    assert made.request_rate_per_s == pytest.approx(rate)
+
+
+def test_a_plan_that_no_memory_could_hold_is_refused_with_what_to_change() -> None:
+    huge = open_loop({"process": "constant", "request_rate_per_s": 1000}, fixed("huge", 4000))
+    with pytest.raises(UsageError, match=r"huge-r1000: .* GiB, more than 1.0 GiB") as refused:
+        points(huge, "d")
+    assert "phases.drain_limit_s" in str(refused.value.hint)
+    with pytest.raises(UsageError, match="more than 1,000,000"):
+        points(open_loop({"process": "poisson", "request_rate_per_s": 10_000}), "d")

@@ -13,7 +13,6 @@ from harness.protocols.contract import ModelContract
 from harness.protocols.encoder import RequestOptions
 from harness.protocols.http_frames import HttpCall
 from harness.protocols.recount import recounting
-from harness.protocols.trace_context import traceparent
 
 OPTIONS = RequestOptions(True, "gateway:443", "/team/llm", {"authorization": "Bearer s3cret"})
 TEXT = ModelContract(
@@ -158,11 +157,3 @@ def test_comments_that_keep_the_line_open_are_no_chunks() -> None:
     call.stamps.insert(0, 50)
     answer = openai.decode(call)
     assert (answer.outcome, answer.chunk_stamps_ns) == ("ok", [100])
-
-
-def test_a_trace_context_is_well_formed_and_follows_from_salt_and_request() -> None:
-    value = traceparent("salt", "p/-/0/1")
-    version, trace, parent, flags = value.split("-")
-    assert (version, len(trace), len(parent), flags) == ("00", 32, 16, "01")
-    assert int(trace, 16) * int(parent, 16) > 0
-    assert value == traceparent("salt", "p/-/0/1") != traceparent("salt", "p/-/0/2")

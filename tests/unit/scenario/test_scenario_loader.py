@@ -9,10 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from harness.errors import ScenarioError
+from harness.scenario.lengths import Empirical
 from harness.scenario.loader import load, load_text, read_back
 from harness.scenario.schema import Scenario
 from harness.scenario.target import AttachTarget
-from harness.scenario.workload import Empirical
 
 ATTACHED = """\
 version: 1

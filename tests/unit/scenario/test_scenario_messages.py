@@ -31,7 +31,7 @@ METRICS = (
     "output_token_throughput, total_token_throughput, output_token_throughput_per_gpu, "
     "total_token_throughput_per_gpu, error_ratio, goodput, attainment"
 )
-DISTRIBUTIONS = "fixed, uniform, normal, lognormal, empirical"
+DISTRIBUTIONS = "fixed, uniform, normal, lognormal, empirical, recorded"
 
 ONE_CHANGE = {
     "an unknown key at the top": (
@@ -72,7 +72,7 @@ ONE_CHANGE = {
     "a missing union tag": (
         "  kind: closed_loop\n",
         "",
-        ["9:1: load.kind: `kind` is missing: allowed: closed_loop, open_loop"],
+        ["9:1: load.kind: `kind` is missing: allowed: closed_loop, open_loop, multi_tenant"],
     ),
     "a missing key at the top": (
         "name: base\n",

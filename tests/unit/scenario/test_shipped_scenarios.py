@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pyarrow.compute as pc
 import pytest
 
 from harness.engine.load import load_engine
+from harness.plan.draw import draw
+from harness.plan.files import with_files_read
+from harness.plan.matrix import points
 from harness.resources import names, shipped
 from harness.scenario import json_schema
 from harness.scenario.loader import Loaded, load, load_text
@@ -37,9 +41,14 @@ def completed(snippet: str) -> str:
 @pytest.fixture
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the snippets refer to."""
-    monkeypatch.setenv("TRITON_TOKEN", "token")
+    for name in ("TRITON_TOKEN", "PEOPLE_TOKEN"):
+        monkeypatch.setenv(name, "token")
     (tmp_path / "lengths.csv").write_text("input_tokens,output_tokens\n100,20\n")
-    for name in ("company-ca.pem", "tokenizer.json", "trace.csv"):
+    (tmp_path / "trace.csv").write_text("arrival_s,input_tokens,output_tokens\n0,100,20\n75,300,40\n")
+    hashed = {"timestamp": 0, "input_length": 1100, "output_length": 20, "hash_ids": [7, 8, 9]}
+    (tmp_path / "mooncake.jsonl").write_text(json.dumps(hashed))
+    (tmp_path / "prompts.jsonl").write_text(json.dumps({"prompt": "Who are you?", "answer": "A model."}))
+    for name in ("company-ca.pem", "tokenizer.json"):
         (tmp_path / name).touch()
     return tmp_path
 
@@ -77,13 +86,9 @@ def test_the_lengths_of_a_shipped_scenario_fit_its_engine(name: str) -> None:
     if not isinstance(scenario.target, EngineTarget):
         return
     longest = load_engine(scenario.target.engine).spec.settings.max_seq_len
-    for workload in scenario.workload:
-        for part in workload.parts:
-            assert _longest(part.input_tokens) + _longest(part.output_tokens) <= longest
-
-
-def _longest(lengths: Any) -> int:
-    return int(getattr(lengths, "max_tokens", None) or lengths.tokens)
+    read = with_files_read(scenario)
+    plan = draw(read, points(read, "d"))
+    assert pc.max(pc.add(plan["input_tokens"], plan["output_tokens"])).as_py() <= longest
 
 
 def test_quickstart_shows_batching_queueing_and_goodput_in_about_a_minute() -> None:
@@ -121,6 +126,12 @@ def test_the_defaults_that_the_readme_shows_are_the_defaults(key: str, snippet: 
         assert shown.phases.drain_limit_s == smallest.request.timeout_s
     for field in ("request", "telemetry", "seed", "repetitions", "store_prompts"):
         assert getattr(shown, field) == getattr(smallest, field)
+
+
+@pytest.mark.parametrize("snippet", [text for text in SNIPPETS if "load:" in text or "workload:" in text])
+def test_a_snippet_of_the_readme_can_be_planned(snippet: str, surroundings: Path) -> None:
+    scenario = with_files_read(load_text(completed(snippet), surroundings / "snippet.yaml").scenario)
+    assert draw(scenario, points(scenario, "d")).num_rows > 0
 
 
 def test_the_schema_refuses_what_the_loader_refuses(surroundings: Path) -> None:
