@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from harness.protocols.chunks import Chunks
@@ -34,6 +34,25 @@ def data_of(event: bytes) -> bytes:
         return event[6:]
     lines = event.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
     return b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
+
+
+def contents_of(call: HttpCall) -> list[bytes]:
+    """What each event carries, or the whole body; empty for an event without data."""
+    return [data_of(event) for event in call.messages] if call.is_events else list(call.messages)
+
+
+def parsed_all(contents: Sequence[bytes]) -> list[dict[str, Any]]:
+    """The JSON objects of many events. Parsed as one list: half the work of parsing them one by one.
+
+    Raises ValueError when one of them is no object.
+    """
+    try:
+        values = json.loads(b"[%b]" % b",".join(contents))
+    except ValueError:
+        values = []  # the one that is wrong is named below
+    if len(values) != len(contents) or not all(isinstance(value, dict) for value in values):
+        return [parsed(content) for content in contents]
+    return values
 
 
 def parsed(content: bytes) -> dict[str, Any]:

@@ -19,9 +19,11 @@ from harness.protocols.answer import Answer
 from harness.protocols.chunks import Chunks
 from harness.protocols.contract import ModelContract
 from harness.protocols.encoder import Encoder, Header, RequestOptions
-from harness.protocols.http_answer import DONE, Watch, data_of, error_in, outcome_of, parsed, until
+from harness.protocols.http_answer import DONE, Watch, contents_of, error_in, outcome_of, parsed, parsed_all, until
 from harness.protocols.http_frames import HttpCall
 from harness.protocols.http_request import RequestHead, body_of, json_fields, json_object
+
+_SILENT = (b"", DONE)
 
 
 def contract(model: str) -> ModelContract:
@@ -73,8 +75,12 @@ def decode(call: HttpCall) -> Answer:
     """The answer of a call that has ended."""
     reader = _Reader()
     if call.http_status == 200:
-        for stamp, event in zip(call.stamps, call.messages, strict=True):
-            reader.take(stamp, data_of(event) if call.is_events else event)
+        contents = contents_of(call)
+        reader.finished = DONE in contents
+        both = zip(call.stamps, contents, strict=True)
+        told = [(stamp, content) for stamp, content in both if content not in _SILENT]
+        for (stamp, _), message in zip(told, parsed_all([content for _, content in told]), strict=True):
+            reader.take_message(stamp, message)
     missing = None if reader.finished else "the stream ended without [DONE]"
     started = bool(reader.chunks.stamps)
     outcome, why = outcome_of(call, started=started, error=reader.error, end_missing=missing)
@@ -99,12 +105,13 @@ class _Reader:
 
     def take(self, stamp: int, content: bytes) -> None:
         """The data of one event, or a whole body, received at `stamp`."""
-        if not content:
-            return
         if content == DONE:
             self.finished = True
-            return
-        message = parsed(content)
+        elif content:
+            self.take_message(stamp, parsed(content))
+
+    def take_message(self, stamp: int, message: dict[str, Any]) -> None:
+        """The object in one event."""
         self.error = error_in(message) or self.error
         usage = message.get("usage")
         choices = message.get("choices")

@@ -17,7 +17,7 @@ from harness.protocols.answer import Answer
 from harness.protocols.chunks import SERVER_INSTANTS, Chunks
 from harness.protocols.contract import ModelContract, check
 from harness.protocols.encoder import Header, RequestOptions
-from harness.protocols.http_answer import Watch, data_of, error_in, outcome_of, parsed, until
+from harness.protocols.http_answer import Watch, contents_of, error_in, outcome_of, parsed, parsed_all, until
 from harness.protocols.http_frames import HttpCall
 from harness.protocols.http_request import RequestHead, body_of, json_fields, json_object
 
@@ -51,8 +51,10 @@ def decode(call: HttpCall) -> Answer:
     """The answer of a call that has ended."""
     reader = _Reader()
     if call.http_status == 200:
-        for stamp, event in zip(call.stamps, call.messages, strict=True):
-            reader.take(stamp, data_of(event) if call.is_events else event)
+        contents = contents_of(call)
+        told = [(stamp, content) for stamp, content in zip(call.stamps, contents, strict=True) if content]
+        for (stamp, _), message in zip(told, parsed_all([content for _, content in told]), strict=True):
+            reader.take_message(stamp, message)
     chunks = reader.chunks
     missing = None if chunks.stamps else "the stream ended without any response"
     outcome, why = outcome_of(call, started=bool(chunks.stamps), error=reader.error, end_missing=missing)
@@ -75,9 +77,12 @@ class _Reader:
     def take(self, stamp: int, content: bytes) -> None:
         """The data of one event, or a whole body, received at `stamp`."""
         if content:
-            message = parsed(content)
-            self.error = error_in(message) or self.error
-            _take(self.chunks, stamp, message)
+            self.take_message(stamp, parsed(content))
+
+    def take_message(self, stamp: int, message: dict[str, Any]) -> None:
+        """The object in one event."""
+        self.error = error_in(message) or self.error
+        _take(self.chunks, stamp, message)
 
 
 def _take(chunks: Chunks, stamp: int, message: dict[str, Any]) -> None:
