@@ -46,6 +46,7 @@ def parsed_all(contents: Sequence[bytes]) -> list[dict[str, Any]]:
 
     Raises ValueError when one of them is no object.
     """
+    values: list[dict[str, Any]]
     try:
         values = json.loads(b"[%b]" % b",".join(contents))
     except ValueError:
