@@ -30,7 +30,7 @@ from harness.metrics.catalog import METRICS_VERSION
 from harness.plan import matrix
 from harness.plan.draw import draw
 from harness.plan.estimate import estimate
-from harness.plan.files import prompt_files, with_files_read
+from harness.plan.files import Count, prompt_files, with_files_read
 from harness.plan.prompts import PromptSource
 from harness.records.manifest import MANIFEST_VERSION, Deployment, Manifest, Measurement, Point
 from harness.records.store import RunFolder
@@ -76,12 +76,11 @@ def _prepare(request: RunRequest, target: OpenTarget, display: Display) -> tuple
     if request.resume is not None:
         return request.resume, _resumed(request.resume, target, display)
     loaded = request.loaded
-    source = _prompt_source(target, loaded.scenario)
-    scenario = with_files_read(loaded.scenario, source.count if source is not None else None)
+    scenario = with_files_read(loaded.scenario, _token_count(target, loaded.scenario))
     display.step("drawing the plan")
     drawn = matrix.points(scenario, target.deployment.deployment_id)
     points = [dataclasses.replace(point, streamed=scenario.request.stream) for point in drawn]
-    plan = draw(scenario, points, _special_tokens(target, source))
+    plan = draw(scenario, points, _special_tokens(target, scenario.seed))
     refuse_clamped(plan, target.deployment)
     folder = RunFolder.create(new_folder(request.runs, scenario.name, loaded.short_hash))
     manifest = _first_manifest(request, folder, target.deployment, points)
@@ -90,18 +89,20 @@ def _prepare(request: RunRequest, target: OpenTarget, display: Display) -> tuple
     return folder, manifest
 
 
-def _prompt_source(target: OpenTarget, scenario: Scenario) -> PromptSource | None:
-    """What the plan needs to know of the tokenizer; making it checks that exact prompts can be written."""
+def _token_count(target: OpenTarget, scenario: Scenario) -> Count | None:
+    """Counts the texts of files with the target's tokenizer; None where there are none, or it is not known."""
     tokenizer = target.endpoint.tokenizer
-    counts_texts = any(prompt_files(scenario, workload.name) for workload in scenario.workload)
-    if tokenizer is None or not (contract_of(target).takes_text or counts_texts):
+    if tokenizer is None or not any(prompt_files(scenario, workload.name) for workload in scenario.workload):
         return None
-    return PromptSource.from_tokenizer(tokenizer, scenario.seed)
+    return PromptSource.from_tokenizer(tokenizer, scenario.seed).count
 
 
-def _special_tokens(target: OpenTarget, source: PromptSource | None) -> int:
-    """Tokens that the target's tokenizer adds to a text prompt."""
-    return source.special_tokens if source is not None and contract_of(target).takes_text else 0
+def _special_tokens(target: OpenTarget, seed: int) -> int:
+    """Tokens that the target's tokenizer adds to a text prompt; also checks that exact prompts can be written."""
+    tokenizer = target.endpoint.tokenizer
+    if tokenizer is None or not contract_of(target).takes_text:
+        return 0
+    return PromptSource.from_tokenizer(tokenizer, seed).special_tokens
 
 
 def _first_manifest(request: RunRequest, folder: RunFolder, deployment: Deployment, points: list[Point]) -> Manifest:

@@ -281,3 +281,14 @@ def test_texts_of_a_file_have_the_lengths_they_have(tmp_path: Path) -> None:
         (message,) = messages(tmp_path / "s.yaml", text)
         assert message.startswith("7:")
         assert f"workload.parts[0].input_tokens: texts from a file {said}" in message
+
+
+def test_the_secrets_of_a_tenant_are_filled_in_and_never_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_TEST_TOKEN", "s3cret")
+    headers = '{x-tenant: a, authorization: "Bearer ${HARNESS_TEST_TOKEN}"}'
+    one = f"{{name: a, headers: {headers}, arrivals: {{process: constant, request_rate_per_s: 1}}}}"
+    (tmp_path / "s.yaml").write_text(BASE.replace(LOAD, tenants(one)))
+    loaded = load(tmp_path / "s.yaml")
+    assert loaded.scenario.tenants[0].headers == {"x-tenant": "a", "authorization": "Bearer s3cret"}
+    for shown in (loaded.text, repr(loaded), str(loaded.scenario.model_dump()), loaded.scenario.model_dump_json()):
+        assert "s3cret" not in shown
