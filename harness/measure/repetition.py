@@ -10,7 +10,7 @@ from harness.clock import now
 from harness.drivers import task as tasks
 from harness.drivers.locust.driver import LocustDriver
 from harness.drivers.task import Finished, LiveFigures, MeasurementTask, WorkerFinished
-from harness.errors import DriverFailed, TargetNotReady
+from harness.errors import DriverFailed, Interrupted, TargetNotReady
 from harness.measure.interruption import Interruption
 from harness.measure.observer import Observer
 from harness.records.manifest import Measurement, WorkerReport
@@ -29,7 +29,8 @@ def measure(
     why_target_gone: WatchTarget,
     on_figures: OnFigures,
 ) -> Measurement:
-    """One repetition. Raises DriverFailed when the driver dies, TargetNotReady when it cannot connect at all."""
+    """One repetition. Raises DriverFailed when the driver dies, TargetNotReady when it cannot connect at all,
+    Interrupted when Ctrl-C came before the load began."""
     watch = _Watch(driver, interruption, why_target_gone)
     interruption.deferred = True
     try:
@@ -41,6 +42,8 @@ def measure(
             elif event.kind == tasks.PROGRESS:
                 on_figures(LiveFigures(**event.facts))
             elif event.kind == tasks.FAILED:
+                if interruption.requested:
+                    raise Interrupted("interrupted before the load began")
                 raise _failure(event.facts, watch.target_gone)
             elif event.kind == tasks.FINISHED:
                 return _measurement(task, Finished.from_facts(event.facts), watch.target_gone)

@@ -169,6 +169,11 @@ def requests_part_labels(ordinal: int, repetition: int, attempt: int, worker: in
     return (f"p{ordinal}", f"r{repetition}", f"a{attempt}", f"w{worker}")
 
 
+def read_part(path: Path, schema: pa.Schema) -> pa.Table:
+    """The whole batches of one part file; empty when there is none."""
+    return _read_stream(path, schema)
+
+
 def _is_current(part: Path, measurements: Sequence[Measurement]) -> bool:
     """Whether a later attempt has not replaced this part's rows."""
     with contextlib.suppress(ValueError, IndexError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from harness.drivers import task as tasks
 from harness.drivers.task import Address, Finished, MeasurementTask
 from harness.records.schemas import PLAN
 from harness.records.store import RunFolder
+from harness.truth.sent_log import SentRequest
 
 SECOND = 1_000_000_000
 POINT = "point-1"
@@ -73,3 +75,15 @@ def finished(events: list[tasks.Event]) -> Finished:
     """How the repetition ended."""
     assert events[-1].kind == tasks.FINISHED, events[-1]
     return Finished.from_facts(events[-1].facts)
+
+
+def check_nothing_lost_or_sent_twice(rows: list[dict[str, Any]], log: list[SentRequest]) -> None:
+    """Every row is in the server's log once; a request that was cut as soon as it was sent may be missing there."""
+    seen = Counter(sent.request_id for sent in log)
+    assert max(seen.values()) == 1, "nothing is sent twice"
+    written = {one["request_id"]: one for one in rows}
+    assert len(written) == len(rows)
+    assert seen.keys() <= written.keys(), "nothing is lost"
+    unseen = [written[name] for name in written.keys() - seen.keys()]
+    assert all(one["outcome"] == "cancelled" and one["error"].startswith("cut off") for one in unseen)
+    assert len(unseen) < 3

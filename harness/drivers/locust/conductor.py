@@ -13,6 +13,7 @@ from harness.drivers import task as tasks
 from harness.drivers.locust import messages
 from harness.drivers.locust.course import Course
 from harness.drivers.locust.crew import Crew
+from harness.drivers.locust.lost_worker import record_unsent
 from harness.drivers.locust.phases import Phases, stopped_window
 from harness.drivers.task import Event, Finished, LiveFigures, MeasurementTask, WorkerFinished
 from harness.errors import DriverFailed, TargetNotReady
@@ -165,17 +166,24 @@ class Conductor:
         workers = [WorkerFinished(worker=number, **facts) for number, facts in sorted(self._crew.collected.items())]
         sink_error = next((worker.sink_error for worker in workers if worker.sink_error), None)
         message = self._message or sink_error
-        start_ns, end_ns = stopped_window(course.window_start_ns, course.window_end_ns, at_ns, why)
+        window = stopped_window(course.window_start_ns, course.window_end_ns, at_ns, why)
+        self._record_unsent(course.start_ns, at_ns, window)
         finished = Finished(
             ended="driver_failed" if message is not None else why,
             start_ns=course.start_ns,
-            window_start_ns=start_ns,
-            window_end_ns=end_ns,
+            window_start_ns=window[0],
+            window_end_ns=window[1],
             drain_end_ns=max((worker.drain_end_ns for worker in workers), default=time.perf_counter_ns()),
             message=message,
             workers=workers,
         )
         self._report(Event(tasks.FINISHED, dataclasses.asdict(finished)))
+
+    def _record_unsent(self, start_ns: int, at_ns: int, window: tuple[int | None, int | None]) -> None:
+        """What a lost worker of an open loop left behind."""
+        if self._task.concurrency is None:
+            for worker in set(self._crew.lost()) - set(self._crew.collected):
+                record_unsent(self._task, worker, self._crew.size, start_ns, at_ns, window)
 
     def _figures(self, course: Course, now: int) -> LiveFigures:
         crew = self._crew

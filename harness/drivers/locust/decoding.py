@@ -21,6 +21,10 @@ class Reading:
     until_tokens: Callable[[int], Callable[[int, bytes], bool]]
 
 
+_GRPC = PROTOCOLS["triton_grpc"]
+OVER_GRPC = Reading(_GRPC.decode, _GRPC.until_tokens)
+
+
 def reading_of(task: MeasurementTask) -> Reading:
     """How to read the answers of a task. Raises UsageError for a tokenizer that cannot be read."""
     protocol = PROTOCOLS[task.protocol]

@@ -58,6 +58,7 @@ class Share:
         self._hurry = False
         self._seats = self.seats
         self._lags: list[int] = []
+        self._recent: list[FinishedRequest] = []  # since the last figures
         self.go: gevent.event.AsyncResult = gevent.event.AsyncResult()
 
     @property
@@ -107,6 +108,7 @@ class Share:
         self._build(start)
         flushing_ends = gevent.event.Event()
         flusher = gevent.spawn(_flush_regularly, self._recorder, flushing_ends)
+        decoder = gevent.spawn(self._execution.decode_later)
         with _collector_paused():
             sleep_until(start["start_ns"])
             cpu, wall = _cpu_s(), time.perf_counter()
@@ -114,6 +116,8 @@ class Share:
             self._watch(send)
             self._drain()
             drain_end_ns = time.perf_counter_ns()
+            decoder.kill()
+            self._execution.settle()
             cpu, wall = _cpu_s() - cpu, time.perf_counter() - wall
         flushing_ends.set()
         flusher.join()
@@ -129,7 +133,7 @@ class Share:
         task, plan = self._task, self._plan
         open_loop = task.concurrency is None
         self._execution = Execution(
-            self._pool, self._phases, self._recorder, self._fire, self._reading, open_loop=open_loop
+            self._pool, self._phases, self._keep, self._reading, open_loop=open_loop, puts_off_decoding=True
         )
         self._loop: ClosedLoop | OpenLoop
         if open_loop:
@@ -138,6 +142,12 @@ class Share:
             self._loop = OpenLoop(plan.sessions, self._execution, start["start_ns"], most)
         else:
             self._loop = ClosedLoop(plan.sessions, self._execution)
+
+    def _keep(self, finished: FinishedRequest) -> None:
+        self._recorder.add(finished)
+        if finished.sent_ns is not None:
+            self._recent.append(finished)
+            self._fire(finished)
 
     def _watch(self, send: SendStatus) -> None:
         """Tick until the conductor ends the load; report how the share stands."""
@@ -152,8 +162,8 @@ class Share:
                 figures = None
                 if now_s >= next_figures:
                     next_figures += FIGURES_EVERY_S
-                    figures = _figures(self._execution.recent)
-                    self._execution.recent.clear()
+                    figures = _figures(self._recent)
+                    self._recent.clear()
                 send(dataclasses.asdict(self._status(now, now_s - failing_since if failing_since else 0.0, figures)))
                 if self._task.concurrency is None:  # a closed loop has a seat for each of its users from the start
                     self._pool.make_room(self._loop.active)
@@ -175,8 +185,7 @@ class Share:
 
     def _failing_since(self, since: float) -> float:
         """The monotonic second since which nothing but failures came back; 0 while something works."""
-        execution = self._execution
-        if execution.failures_in_a_row == 0 or any(f.answer.outcome != "connect_error" for f in execution.recent):
+        if self._execution.failures_in_a_row == 0 or any(f.answer.outcome != "connect_error" for f in self._recent):
             return 0.0
         return since or time.monotonic()
 

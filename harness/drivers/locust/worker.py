@@ -18,7 +18,7 @@ from locust.env import Environment
 from locust.runners import STATE_RUNNING
 
 from harness.drivers.locust import messages
-from harness.drivers.locust.recorder import FinishedRequest
+from harness.drivers.locust.fire import fire_request
 from harness.drivers.locust.share import Share
 from harness.drivers.locust.users import PlanUser
 from harness.drivers.task import MeasurementTask
@@ -64,7 +64,8 @@ class Worker:
 
     def _on_prepare(self, environment: Environment, msg: Any) -> None:
         task = MeasurementTask.from_json(json.dumps(msg.data["task"]))
-        self._share = Share(task, self._number, msg.data["workers"], functools.partial(self._fire, task.protocol))
+        fire = functools.partial(fire_request, self._environment, task.protocol)
+        self._share = Share(task, self._number, msg.data["workers"], fire)
         gevent.spawn(self._serve, self._share)
 
     def _on_go(self, environment: Environment, msg: Any) -> None:
@@ -120,16 +121,3 @@ class Worker:
 
     def _send(self, kind: str, content: dict[str, Any]) -> None:
         self._environment.runner.send_message(kind, content | {"worker": self._number})
-
-    def _fire(self, protocol: str, finished: FinishedRequest) -> None:
-        """Locust's own event, for its statistics, its web page and anybody's listeners."""
-        answer = finished.answer
-        well = answer.outcome in ("ok", "cancelled")
-        self._environment.events.request.fire(
-            request_type=protocol,
-            name=finished.planned.workload_part,
-            response_time=(answer.done_ns - (finished.sent_ns or answer.done_ns)) / 1e6,
-            response_length=len(answer.text),
-            exception=None if well else RuntimeError(answer.error or answer.outcome),
-            context={},
-        )
