@@ -86,7 +86,8 @@ def _prepare(request: RunRequest, target: OpenTarget, display: Display) -> tuple
     loaded = request.loaded
     scenario = with_files_read(loaded.scenario, _token_count(target, loaded.scenario))
     display.step("drawing the plan")
-    points = matrix.points(scenario, target.deployment.deployment_id)
+    drawn = matrix.points(scenario, target.deployment.deployment_id)
+    points = [dataclasses.replace(point, streamed=scenario.request.stream) for point in drawn]
     if request.campaign == CROSS_CHECK:
         points = chosen.once_with_each(points)
     plan = draw(scenario, points, _special_tokens(target, scenario.seed))

@@ -31,6 +31,7 @@ class Address:
     port: int
     tls: TlsFiles | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    base_path: str = ""  # of a gateway, before the path of an HTTP/1.1 protocol
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,9 @@ class MeasurementTask:
     store_prompts: bool = False
     max_in_flight: int | None = None
     stop_above_in_flight: int | None = None
+    tenant_headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    protocol: str = "triton_grpc"  # an entry of harness.protocols.table
+    streamed: bool = True  # whether answers are asked for as streams
 
     def to_json(self) -> str:
         """One line of JSON."""

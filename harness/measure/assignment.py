@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from harness.drivers.task import Address, MeasurementTask, TlsFiles
-from harness.protocols.triton_grpc import ModelContract, assumed, check
+from harness.protocols import openai
+from harness.protocols.contract import ModelContract, assumed, check
 from harness.records.manifest import Manifest, Point
 from harness.records.store import RunFolder
 from harness.scenario.schema import Scenario
@@ -19,6 +20,8 @@ WARM_UP_REQUESTS_PER_USER = 2
 def contract_of(target: OpenTarget) -> ModelContract:
     """The tensors a request may use. Raises UsageError when the model is none that we can talk to."""
     model, told = target.endpoint.model, target.contract
+    if target.endpoint.protocol.startswith("openai_"):
+        return openai.contract(model)
     if told is None:
         return assumed(model)
     first = next((told.inputs[name] for name in ("text_input", "request_output_len") if name in told.inputs), None)
@@ -48,7 +51,7 @@ def assignment(
         attempt=manifest.attempt,
         salt=manifest.salt,
         prompt_seed=manifest.seed,
-        address=Address(host.strip("[]"), int(port), _files(endpoint.tls), dict(endpoint.headers)),
+        address=Address(host.strip("[]"), int(port), _files(endpoint.tls), dict(endpoint.headers), endpoint.base_path),
         model=contract.model,
         inputs=dict(contract.inputs),
         outputs=dict(contract.outputs),
@@ -62,6 +65,9 @@ def assignment(
         drain_limit_ns=from_seconds(phases.drain_limit_s or scenario.request.timeout_s),
         store_prompts=scenario.store_prompts,
         max_in_flight=getattr(scenario.load, "concurrency_cap", None),
+        tenant_headers={tenant.name: dict(tenant.headers) for tenant in scenario.tenants},
+        protocol=endpoint.protocol,
+        streamed=scenario.request.stream,
     )
 
 

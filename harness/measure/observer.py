@@ -20,6 +20,7 @@ from harness.telemetry.source import Source, Unavailable
 
 NVML = "nvml"
 OFF = "switched off in the scenario"
+NO_GRPC = "they are read over Triton's gRPC, and this target is asked over HTTP"
 NO_METRICS_PAGE = "no metrics_url was given for this target"
 
 
@@ -82,11 +83,13 @@ class Observer:
         self._counters.write(pa.Table.from_pylist(table, schema=SERVER_STATISTICS))
 
     def _read_statistics(self) -> list[triton_statistics.ModelStatistics] | Unavailable:
-        tls = self._endpoint.tls
+        tls, url = self._endpoint.tls, self._endpoint.triton_grpc_url
+        if url is None:
+            return Unavailable(triton_statistics.NAME, NO_GRPC)
         files = None
         if tls is not None:
             files = triton_statistics.Tls(_text(tls.ca_file), _text(tls.key_file), _text(tls.cert_file))
-        return triton_statistics.read(self._endpoint.url, headers=self._endpoint.headers, tls=files)
+        return triton_statistics.read(url, headers=self._endpoint.headers, tls=files)
 
     def _keep(self, samples: list[Sample]) -> None:
         columns = list(zip(*samples, strict=True))

@@ -20,6 +20,10 @@ def _open_loop(r: Repetition) -> str | None:
     return None if r.open_loop else "a closed loop has no schedule"
 
 
+def _streamed(r: Repetition) -> str | None:
+    return None if r.streamed else "the answers were not streamed"
+
+
 def _gpu_count(r: Repetition) -> str | None:
     return None if r.deployment.gpu_count else "the number of GPUs behind the target is not known"
 
@@ -69,6 +73,7 @@ def _bounds(r: Repetition) -> str | None:
 
 NEEDS: Mapping[str, Callable[[Repetition], str | None]] = {
     "open_loop": _open_loop,
+    "streamed": _streamed,
     "gpu_count": _gpu_count,
     "input_counts": _input_counts,
     "single_token_chunks": _single_token_chunks,

@@ -50,6 +50,7 @@ _DECLARED = (
         "request",
         "first chunk with at least one output token − intended (open loop) or − sent (closed loop)",
         request.time_to_first_token,
+        needs=("streamed",),
         elsewhere="AIPerf, GenAI-Perf, GuideLLM: TTFT, always from the send; vLLM counts an empty first chunk",
     ),
     Metric(
@@ -60,6 +61,7 @@ _DECLARED = (
         "request",
         "first chunk with at least one output token − sent",
         request.time_to_first_token_from_send,
+        needs=("streamed",),
         elsewhere="AIPerf, GenAI-Perf: `time_to_first_token`",
     ),
     Metric(
@@ -71,7 +73,10 @@ _DECLARED = (
         "second − first chunk that carries tokens (a gap, not counted from the start); only where ≥ 99% of first "
         "chunks carry exactly one token",
         request.time_to_second_token,
-        needs=("single_first_tokens",),
+        needs=(
+            "streamed",
+            "single_first_tokens",
+        ),
         elsewhere="AIPerf, GenAI-Perf: `time_to_second_token`",
     ),
     Metric(
@@ -83,6 +88,7 @@ _DECLARED = (
         "gaps between successive chunks (those that carry tokens) of a request, pooled over the cohort: a "
         "distribution; a failed request adds the gap that never ended as a limit",
         _chunk_gaps,
+        needs=("streamed",),
         elsewhere="AIPerf: `inter_chunk_latency`; vLLM: ITL",
     ),
     Metric(
@@ -93,7 +99,10 @@ _DECLARED = (
         "chunk",
         "the same values, only where ≥ 99% of chunks carry exactly one token",
         _chunk_gaps,
-        needs=("single_token_chunks",),
+        needs=(
+            "streamed",
+            "single_token_chunks",
+        ),
         elsewhere="vLLM: ITL. AIPerf, GenAI-Perf, GuideLLM say ITL for our `time_per_output_token`",
     ),
     Metric(
@@ -104,6 +113,7 @@ _DECLARED = (
         "request",
         "(last − first token) / (output tokens − 1), one number per request, undefined below 2 tokens",
         request.time_per_output_token,
+        needs=("streamed",),
         elsewhere="AIPerf, GenAI-Perf, GuideLLM: ITL; vLLM: TPOT. GuideLLM's TPOT includes the first token",
     ),
     Metric(
@@ -134,6 +144,7 @@ _DECLARED = (
         "request",
         "1 / time_per_output_token, one number per request; a failed request ranks lowest",
         request.output_token_throughput_per_user,
+        needs=("streamed",),
         elsewhere="AIPerf, GenAI-Perf: `output_token_throughput_per_user`",
     ),
     Metric(
@@ -152,7 +163,8 @@ _DECLARED = (
         "per_s",
         "higher",
         "point",
-        "output tokens whose chunk arrived in the window, whoever sent the request / window length",
+        "output tokens whose chunk arrived in the window, whoever sent the request / window length; those of an answer "
+        "that was not streamed arrive when it is done",
         point.output_token_throughput,
         elsewhere="AIPerf, GenAI-Perf: `output_token_throughput`: all tokens of all requests / length of the run",
     ),
@@ -162,7 +174,7 @@ _DECLARED = (
         "per_s",
         "higher",
         "point",
-        "the same plus the input tokens of requests whose first token arrived in the window",
+        "the same plus the input tokens of requests whose first token (not streamed: answer) arrived in the window",
         point.total_token_throughput,
         elsewhere="vLLM: total token throughput",
     ),

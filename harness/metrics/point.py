@@ -29,8 +29,8 @@ def output_token_throughput(r: Repetition) -> Statistics:
 
 
 def total_token_throughput(r: Repetition) -> Statistics:
-    """The same plus the input tokens of requests whose first token arrived in the window."""
-    first = r.window.holds(r.rows.first_token_ns)
+    """The same plus the input tokens of requests whose first token (or answer) arrived in the window."""
+    first = r.window.holds(r.first_arrival_ns)
     tokens = r.window_output_tokens + int(r.input.tokens[first].sum())
     return _rate(r, tokens, round(tokens))
 

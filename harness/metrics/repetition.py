@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from harness.metrics.bounds import Bound
 from harness.metrics.chunks import ChunkColumns, chunk_columns, gaps, tokens_between
-from harness.metrics.columns import Flags, Floats, Ints, Rows, known, rows_of
+from harness.metrics.columns import MISSING, Flags, Floats, Ints, Rows, known, rows_of
 from harness.metrics.percentile import Sample
 from harness.metrics.tokens import TokenCounts, input_counts, output_counts, tokens_per_counted
 from harness.metrics.window import Window, origins
@@ -53,6 +53,11 @@ class Repetition:
         """What each request's chunks add up to."""
         return chunk_columns(self.rows.table)
 
+    @property
+    def streamed(self) -> bool:
+        """Whether answers were asked for as streams; an answer that comes whole has counted tokens and no chunk."""
+        return self.point.streamed
+
     @cached_property
     def output(self) -> TokenCounts:
         """Output tokens of each request."""
@@ -78,8 +83,20 @@ class Repetition:
         edges = np.asarray([self.window.start_ns, self.window.end_ns])
         return float(self.output_tokens_between(edges)[0])
 
+    @property
+    def _answered_ns(self) -> Ints:
+        """When the whole answer of each request that ended well arrived, else MISSING."""
+        return np.where(self.rows.ok, self.rows.done_ns, MISSING)
+
+    @property
+    def first_arrival_ns(self) -> Ints:
+        """The first token; where answers are not streamed, the answer."""
+        return self.rows.first_token_ns if self.streamed else self._answered_ns
+
     def output_tokens_between(self, edges_ns: Ints) -> Floats:
         """Output tokens whose chunk arrived in each interval between the edges, whoever sent the request."""
+        if not self.streamed:
+            return np.asarray(np.histogram(self._answered_ns, edges_ns, weights=self.output.tokens)[0], np.float64)
         weight = tokens_per_counted(self.output, self.chunks)
         return tokens_between(self.rows.table, self.rows.sent_ns, weight, edges_ns)
 

@@ -70,16 +70,23 @@ def header_block(path: str, authority: str, *, secure: bool, metadata: Sequence[
     return b"".join(_literal(name, value) for name, value in fields)
 
 
+def metadata_block(metadata: Sequence[tuple[str, str]]) -> bytes:
+    """More metadata as HPACK literals, to stand behind a header block; names must be lower case."""
+    return b"".join(_literal(name.encode(), value.encode()) for name, value in metadata)
+
+
 class Call:
     """One gRPC call in flight: the raw messages received and the instant of each, then how it ended."""
 
     __slots__ = (
         "done",
         "ended_ns",
+        "extra_headers",
         "http_status",
         "lost",
         "messages",
         "partial",
+        "request",
         "reset_code",
         "send_window",
         "stamps",
@@ -87,14 +94,25 @@ class Call:
         "status_message",
         "stopped_by_watch",
         "stream_id",
+        "streamed",
         "unsent",
         "watch",
     )
 
-    def __init__(self, done: Callable[[], None], watch: Callable[[int, bytes], bool] | None = None) -> None:
+    def __init__(
+        self,
+        done: Callable[[], None],
+        watch: Callable[[int, bytes], bool] | None = None,
+        *,
+        extra_headers: bytes = b"",
+        streamed: bool = True,
+    ) -> None:
         self.done = done  # called once, when the call is over
         self.stopped_by_watch = False
         self.watch = watch  # called with (instant, message); True ends the call with RST_STREAM at this very message
+        self.extra_headers = extra_headers  # HPACK literals of this call alone
+        self.streamed = streamed  # whether the request asked for a stream
+        self.request = b""  # the request message, once it is sent
         self.stamps: list[int] = []  # instant (ns) of each message
         self.messages: list[bytes] = []
         self.partial = b""
@@ -147,8 +165,9 @@ class FrameCore:
         call.stream_id = self._next_stream_id
         self._next_stream_id += 2
         call.send_window = self._initial_window
+        call.request = message
         self.live[call.stream_id] = call
-        head = frame(HEADERS, END_HEADERS, call.stream_id, self._headers)
+        head = frame(HEADERS, END_HEADERS, call.stream_id, self._headers + call.extra_headers)
         body = b"\0" + len(message).to_bytes(4, "big") + message
         length = len(body)
         if length <= self._frame_size and length <= self._send_window and length <= call.send_window:

@@ -1,7 +1,8 @@
 """From the raw messages of a finished ModelStreamInfer call to an `Answer`; runs after the request is over.
 
-Every response of a decoupled model carries a delta. Token counts come from `num_output_tokens` (per response while
-streaming), from the ids themselves, or are assumed: one for any text.
+Responses carry new text or all text so far (`deltas`). Token counts come from `num_output_tokens` (per response while
+streaming), from the ids themselves, or are assumed: one for any new text. Of an answer that was not streamed the counts
+are kept and no chunk: nobody saw when its tokens were made.
 
 Within one request nearly every response differs from the one before only in its raw contents: the layout is parsed with
 protobuf once and reused as long as the bytes before the raw contents are the same.
@@ -15,18 +16,14 @@ from dataclasses import dataclass
 from tritonclient.grpc import service_pb2
 
 from harness.protocols.answer import Answer
+from harness.protocols.chunks import SERVER_INSTANTS, Chunks
+from harness.protocols.failures import is_rejection
 from harness.protocols.grpc_frames import STATUS_UNAVAILABLE, Call
 from harness.protocols.protobuf_wire import read_varint
+from harness.protocols.triton_grpc import prompt_of
 
 _ERROR_TAG, _RESPONSE_TAG, _RAW_TAG = 0x0A, 0x12, 0x32
-_REJECTIONS = ("exceeds maximum queue size", "queue is full", "resource exhausted", "too many requests")
 _STATUS_DEADLINE, _STATUS_EXHAUSTED = 4, 8
-_TIMES = {
-    "arrival_time_ns": "server_arrival_ns",
-    "first_scheduled_time_ns": "server_first_scheduled_ns",
-    "first_token_time_ns": "server_first_token_ns",
-    "last_token_time_ns": "server_last_token_ns",
-}
 
 
 @dataclass(frozen=True)
@@ -35,6 +32,7 @@ class _Layout:
 
     head: bytes
     names: tuple[str, ...]
+    strings: frozenset[str]  # outputs of datatype BYTES
     final: bool
 
 
@@ -45,18 +43,7 @@ def decode(call: Call) -> Answer:
         reader.take(stamp, message)
     outcome, error = _outcome(call, reader)
     done_ns = reader.final_ns if outcome == "ok" and reader.final_ns is not None else call.ended_ns
-    return Answer(
-        outcome=outcome,
-        error=error,
-        done_ns=done_ns,
-        chunk_stamps_ns=reader.stamps,
-        chunk_tokens=reader.tokens,
-        tokens_counted=reader.counted,
-        text=b"".join(reader.texts),
-        input_tokens_server=reader.input_tokens,
-        output_tokens_server=sum(reader.tokens) if reader.counted_by_server else None,
-        **reader.times,
-    )
+    return reader.chunks.answer(outcome, error, done_ns, streamed=call.streamed, prompt=lambda: prompt_of(call.request))
 
 
 def until_tokens(tokens: int) -> Callable[[int, bytes], bool]:
@@ -71,7 +58,7 @@ def until_tokens(tokens: int) -> Callable[[int, bytes], bool]:
             reader.take(stamp, message)
         except Exception:
             return False
-        return reader.final_ns is None and sum(reader.tokens) >= tokens
+        return reader.final_ns is None and reader.chunks.tokens_so_far >= tokens
 
     return reached
 
@@ -80,12 +67,7 @@ class _Reader:
     """Collects the chunks of one answer."""
 
     def __init__(self) -> None:
-        self.stamps: list[int] = []
-        self.tokens: list[int] = []
-        self.texts: list[bytes] = []
-        self.times: dict[str, int] = {}
-        self.input_tokens: int | None = None
-        self.counted = self.counted_by_server = False
+        self.chunks = Chunks()
         self.error: str | None = None
         self.final_ns: int | None = None
         self._layout: _Layout | None = None
@@ -103,7 +85,7 @@ class _Reader:
         if layout.final:
             self.final_ns = stamp
         if layout.names:
-            self._take_outputs(stamp, dict(zip(layout.names, raw, strict=True)))
+            self._take_outputs(stamp, dict(zip(layout.names, raw, strict=True)), layout.strings)
 
     def _take_error(self, message: bytes) -> None:
         response = service_pb2.ModelStreamInferResponse.FromString(message)
@@ -118,27 +100,22 @@ class _Reader:
             raise ValueError(f"{len(names)} outputs with {len(contents)} raw contents")
         tail = sum(len(content) + 1 + _varint_size(len(content)) for content in contents)
         final = response.parameters["triton_final_response"].bool_param if response.parameters else False
-        return _Layout(message[start : len(message) - tail], names, final)
+        strings = frozenset(output.name for output in response.outputs if output.datatype == "BYTES")
+        return _Layout(message[start : len(message) - tail], names, strings, final)
 
-    def _take_outputs(self, stamp: int, outputs: dict[str, bytes]) -> None:
-        self.stamps.append(stamp)
-        self.tokens.append(self._count(outputs))
-        if "text_output" in outputs:
-            self.texts.append(outputs["text_output"][4:])
+    def _take_outputs(self, stamp: int, outputs: dict[str, bytes], strings: frozenset[str]) -> None:
+        is_ids = "output_ids" in outputs
+        content = outputs["output_ids"] if is_ids else outputs.get("text_output", b"")[4:]
+        by_server = "num_output_tokens" in outputs
+        count = "num_output_tokens" if by_server else "sequence_length" if "sequence_length" in outputs else None
+        tokens = None if count is None else _integer(outputs[count], count in strings)
+        self.chunks.take(stamp, content, tokens, by_server=by_server, ids=is_ids)
         if "num_input_tokens" in outputs:
-            self.input_tokens = _integer(outputs["num_input_tokens"])
+            self.chunks.input_tokens = _integer(outputs["num_input_tokens"], "num_input_tokens" in strings)
         if "arrival_time_ns" in outputs:
-            self.times |= {column: _integer(outputs[name]) for name, column in _TIMES.items() if name in outputs}
-
-    def _count(self, outputs: dict[str, bytes]) -> int:
-        """Output tokens of one response: as the server says, as the ids show, else one for any text."""
-        if "num_output_tokens" in outputs:
-            self.counted = self.counted_by_server = True
-            return _integer(outputs["num_output_tokens"])
-        if "sequence_length" in outputs:
-            self.counted = True
-            return _integer(outputs["sequence_length"])
-        return 1 if len(outputs.get("text_output", b"")) > 4 else 0
+            self.chunks.take_times(
+                {name: _integer(outputs[name], name in strings) for name in SERVER_INSTANTS if name in outputs}
+            )
 
 
 def _raw_contents(message: bytes, position: int, count: int) -> Sequence[bytes]:
@@ -156,8 +133,13 @@ def _raw_contents(message: bytes, position: int, count: int) -> Sequence[bytes]:
     return out
 
 
-def _integer(raw: bytes) -> int:
-    """The first element of a little-endian integer tensor of 4 or 8 bytes."""
+def _integer(raw: bytes, is_string: bool) -> int:
+    """The first element of an integer tensor, little-endian, of 4 or 8 bytes; or of a tensor of strings.
+
+    The LLM-API model sends its perf values as strings although its configuration declares integers.
+    """
+    if is_string:
+        return int(float(raw[4 : 4 + int.from_bytes(raw[:4], "little")]))
     return int.from_bytes(raw[:8] if len(raw) == 8 else raw[:4], "little", signed=True)
 
 
@@ -167,22 +149,17 @@ def _varint_size(value: int) -> int:
 
 def _outcome(call: Call, reader: _Reader) -> tuple[str, str | None]:
     if reader.error is not None:
-        return ("rejected" if _is_rejection(reader.error) else "server_error"), reader.error
+        return ("rejected" if is_rejection(reader.error) else "server_error"), reader.error
     if call.status == 0:
         if reader.final_ns is None:
             return "bad_stream", "the stream ended without a final response"
         return "ok", None
     message = f"gRPC status {call.status}: {call.status_message}"
-    if call.lost and not reader.stamps:
+    if call.lost and not reader.chunks.stamps:
         return "connect_error", message
-    if reader.stamps or call.reset_code is not None:
+    if reader.chunks.stamps or call.reset_code is not None:
         return "bad_stream", message
     if call.status == _STATUS_DEADLINE:
         return "timeout", message
     refused = call.http_status == "429" or call.status in (_STATUS_EXHAUSTED, STATUS_UNAVAILABLE)
-    return ("rejected" if refused or _is_rejection(call.status_message) else "server_error"), message
-
-
-def _is_rejection(message: str) -> bool:
-    lowered = message.lower()
-    return any(text in lowered for text in _REJECTIONS)
+    return ("rejected" if refused or is_rejection(call.status_message) else "server_error"), message

@@ -54,6 +54,7 @@ class Point:
     input_tokens_mean: float  # of the planned sequence
     output_tokens_mean: float
     arm: str | None = None
+    streamed: bool = True  # False: answers come whole, there is no first token
 
 
 @dataclass(frozen=True)

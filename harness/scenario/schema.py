@@ -76,7 +76,10 @@ class Request(Strict):
         0.0, ge=0, le=1, description="share of the requests that carry a W3C `traceparent`, for traces of the server"
     )
     timeout_s: PositiveFloat = Field(120.0, description="a request not done by then counts as `timeout`")
-    stream: Literal[True] = Field(True, description="tokens are streamed as they are made")
+    stream: bool = Field(
+        True,
+        description="tokens are streamed as they are made; false: one response at the end, and no time to first token",
+    )
 
 
 class LoadGenerator(Strict):

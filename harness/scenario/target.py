@@ -18,9 +18,10 @@ Slug = Annotated[
 ]
 HostPort = Annotated[
     str,
-    StringConstraints(pattern=r"^[^\s/:${}]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$"),
+    StringConstraints(pattern=r"^([^\s/:${}]+|\[[0-9a-fA-F:]+\]):\d{1,5}(/[A-Za-z0-9._~/-]*)?$"),
     Field(json_schema_extra={"patternErrorMessage": "host:port without http://, e.g. `127.0.0.1:8001`"}),
 ]
+ProtocolName = Literal["triton_grpc", "triton_http", "openai_chat", "openai_completions"]
 
 
 class EngineTarget(Strict):
@@ -32,6 +33,9 @@ class EngineTarget(Strict):
     )
     model: Literal["ensemble", "tensorrt_llm"] = Field(
         "ensemble", description="the Triton model asked: `ensemble` takes text, `tensorrt_llm` takes token ids"
+    )
+    protocol: Literal["triton_grpc", "triton_http"] = Field(
+        "triton_grpc", description="how to talk to it: Triton's streaming gRPC, or its HTTP `generate_stream`"
     )
 
 
@@ -63,9 +67,16 @@ class Attach(Strict):
     """A server that runs already."""
 
     name: Slug | None = Field(None, description="name in reports and baselines; default: a slug of host and model")
-    url: HostPort = Field(description="host:port of the server, e.g. `127.0.0.1:8001`")
-    protocol: Literal["triton_grpc"] = Field("triton_grpc", description="how to talk to it")
-    model: str = Field("ensemble", description="the model asked")
+    url: HostPort = Field(
+        description="host:port of the server, e.g. `127.0.0.1:8001`; for protocols over HTTP/1.1 a gateway's path may"
+        " follow: `gateway:443/team/llm`"
+    )
+    protocol: ProtocolName = Field(
+        "triton_grpc",
+        description="how to talk to it: Triton's gRPC or HTTP, or OpenAI's chat completions or completions as"
+        " trtllm-serve speaks them",
+    )
+    model: str = Field("ensemble", description="the model asked; for OpenAI's protocols the served model's name")
     headers: Headers = Field(
         default_factory=dict,
         repr=False,
@@ -85,9 +96,21 @@ class Attach(Strict):
     @field_validator("url")
     @classmethod
     def _has_a_real_port(cls, url: str) -> str:
-        if not 1 <= int(url.rpartition(":")[2]) <= 65535:
+        if not 1 <= int(url.partition("/")[0].rpartition(":")[2]) <= 65535:
             raise mistake("the port must be between 1 and 65535")
         return url
+
+    @property
+    def base_path(self) -> str:
+        """What stands before every path: empty, or `/like/this`."""
+        _, slash, rest = self.url.partition("/")
+        return (slash + rest).rstrip("/")
+
+    @model_validator(mode="after")
+    def _only_http_has_paths(self) -> Attach:
+        if self.protocol == "triton_grpc" and "/" in self.url:
+            raise mistake("gRPC has no path behind host:port; protocols over HTTP/1.1 have", "url")
+        return self
 
     @field_validator("metrics_url")
     @classmethod

@@ -13,7 +13,8 @@ def endpoint_of(attach: Attach) -> Endpoint:
     """The endpoint; the loader has filled in its secrets. Raises UsageError on a missing tokenizer."""
     return Endpoint(
         name=attach.slug,
-        url=attach.url,
+        url=attach.url.partition("/")[0],
+        base_path=attach.base_path,
         protocol=attach.protocol,
         model=attach.model,
         headers={name.lower(): value for name, value in attach.headers.items()},

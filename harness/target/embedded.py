@@ -30,9 +30,16 @@ class EmbeddedTarget:
     """
 
     def __init__(
-        self, engine: LoadedEngine, model: str, *, progress: Callable[[str], None], log: Path | None = None
+        self,
+        engine: LoadedEngine,
+        model: str,
+        *,
+        progress: Callable[[str], None],
+        protocol: str = "triton_grpc",
+        log: Path | None = None,
     ) -> None:
         self._engine = engine
+        self._protocol = protocol
         self._model = model
         self._progress = progress
         self.log_path = log or _new_log(engine.spec.name)
@@ -57,8 +64,9 @@ class EmbeddedTarget:
         running = self._running()
         return Endpoint(
             name=self._engine.spec.name,
-            url=f"{LOOPBACK}:{running.ports.grpc}",
-            protocol="triton_grpc",
+            url=f"{LOOPBACK}:{running.ports.grpc if self._protocol == 'triton_grpc' else running.ports.http}",
+            protocol=self._protocol,
+            grpc_url=f"{LOOPBACK}:{running.ports.grpc}",
             model=self._model,
             metrics_url=f"http://{LOOPBACK}:{running.ports.metrics}/metrics",
             tokenizer=running.tokenizer,

@@ -22,4 +22,11 @@ class Endpoint:
     metrics_url: str | None = None
     tokenizer: Path | None = None  # a tokenizer.json
     gpus: Gpus | None = None
+    grpc_url: str | None = None  # Triton's gRPC listener where the protocol uses another one
+    base_path: str = ""  # before every path of an HTTP/1.1 protocol
     server_pids: tuple[int, ...] = ()  # processes of the server when it runs on this host and we started it
+
+    @property
+    def triton_grpc_url(self) -> str | None:
+        """host:port at which Triton's gRPC service answers what is not measured; None where there is none."""
+        return self.url if self.protocol == "triton_grpc" else self.grpc_url

@@ -11,10 +11,11 @@ from harness.engine.load import LoadedEngine, load_engine
 from harness.records.manifest import Deployment
 from harness.scenario.target import AttachTarget, EngineTarget
 from harness.target.attach import endpoint_of
+from harness.target.describe import describe
 from harness.target.embedded import EmbeddedTarget
 from harness.target.endpoint import Endpoint
 from harness.target.reach import why_unreachable
-from harness.target.triton import Contract, Description, describe
+from harness.target.triton import Contract, Description
 
 Progress = Callable[[str], None]
 
@@ -42,7 +43,7 @@ def open_target(
         yield _attached(target)
         return
     engine = load_engine(target.engine)
-    with EmbeddedTarget(engine, target.model, progress=progress, log=log) as embedded:
+    with EmbeddedTarget(engine, target.model, progress=progress, protocol=target.protocol, log=log) as embedded:
         said = describe(embedded.endpoint)
         yield OpenTarget(
             endpoint=embedded.endpoint,
@@ -55,7 +56,7 @@ def open_target(
 
 def token_count_source(contract: Contract | None, endpoint: Endpoint) -> str:
     """Where token counts come from: the server when it gives them, else the tokenizer, else chunks are counted."""
-    if contract is not None and contract.counts_tokens():
+    if endpoint.protocol.startswith("openai_") or (contract is not None and contract.counts_tokens()):
         return "server"
     return "tokenizer" if endpoint.tokenizer is not None else "chunks"
 

@@ -30,10 +30,10 @@ def require_reachable(endpoint: Endpoint) -> None:
     try:
         connection = socket.create_connection((host, port), timeout=CONNECT_S)
     except OSError as error:
-        raise TargetNotReady(f"{endpoint.url}: {_why(error, host)}", hint=_hint(error)) from error
+        raise TargetNotReady(f"{endpoint.url}: {_why(error, host)}", hint=_hint(error, endpoint.protocol)) from error
     with connection:
         if endpoint.tls is not None:
-            _shake_hands(connection, endpoint.url, host, endpoint.tls)
+            _shake_hands(connection, endpoint, host, endpoint.tls)
 
 
 def why_unreachable(url: str) -> str | None:
@@ -60,15 +60,22 @@ def speaks_http1(url: str) -> bool:
     return True
 
 
-def _shake_hands(connection: socket.socket, url: str, host: str, tls: Tls) -> None:
+def tls_context(tls: Tls, application: str) -> ssl.SSLContext:
+    """The TLS settings, for one application protocol (its ALPN name). Raises OSError for a file that is none."""
+    context = ssl.create_default_context(cafile=tls.ca_file)
+    if tls.cert_file is not None:
+        context.load_cert_chain(tls.cert_file, tls.key_file)
+    context.set_alpn_protocols([application])
+    return context
+
+
+def _shake_hands(connection: socket.socket, endpoint: Endpoint, host: str, tls: Tls) -> None:
+    url = endpoint.url
     try:
-        context = ssl.create_default_context(cafile=tls.ca_file)
-        if tls.cert_file is not None:
-            context.load_cert_chain(tls.cert_file, tls.key_file)
+        context = tls_context(tls, "h2" if endpoint.protocol == "triton_grpc" else "http/1.1")
     except OSError as error:  # ssl.SSLError is one: no such file, or not a PEM file
         files = ", ".join(str(file) for file in (tls.ca_file, tls.cert_file, tls.key_file) if file)
         raise TargetNotReady(f"{url}: the TLS files cannot be used ({files}): {error}") from error
-    context.set_alpn_protocols(["h2"])
     try:
         context.wrap_socket(connection, server_hostname=tls.server_name or host).close()
     except ssl.SSLCertVerificationError as error:
@@ -93,7 +100,8 @@ def _why(error: OSError, host: str) -> str:
     return f"cannot connect: {error.strerror or error}"
 
 
-def _hint(error: OSError) -> str:
+def _hint(error: OSError, protocol: str) -> str:
     if isinstance(error, ConnectionRefusedError):
-        return "is the server up? Triton's gRPC port is 8001 by default (8000 is HTTP)"
+        usual = "gRPC port is 8001 by default (8000 is HTTP)"
+        return f"is the server up? Triton's {usual if protocol == 'triton_grpc' else 'HTTP port is 8000 by default'}"
     return "check url in the scenario's target, and the network"

@@ -78,7 +78,7 @@ def describe(endpoint: Endpoint) -> Description:
         configurations = _configurations(client, endpoint, missing)
     return Description(
         server=metadata or {},
-        contract=_contract(metadata_of_model) if metadata_of_model else None,
+        contract=contract_in(metadata_of_model) if metadata_of_model else None,
         configurations=configurations,
         settings=settings_of(configurations, endpoint.model),
         not_available=missing,
@@ -181,7 +181,8 @@ def _configurations(client: Any, endpoint: Endpoint, missing: dict[str, str]) ->
     return found
 
 
-def _contract(metadata: Mapping[str, Any]) -> Contract:
+def contract_in(metadata: Mapping[str, Any]) -> Contract:
+    """The tensors that a model's metadata lists, as Triton writes it in JSON."""
     return Contract(*(_tensors(metadata.get(side, [])) for side in ("inputs", "outputs")))
 
 

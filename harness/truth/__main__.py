@@ -7,7 +7,6 @@ import gc
 import json
 import os
 import signal
-import ssl
 import sys
 from pathlib import Path
 
@@ -27,7 +26,7 @@ def main() -> int:
         signal.signal(number, lambda *_: server.stop())
     gc.freeze()
     gc.disable()
-    print(json.dumps({"port": server.port, "pid": os.getpid()}), flush=True)
+    print(json.dumps({"port": server.port, "http_port": server.http_port, "pid": os.getpid()}), flush=True)
     server.run()
     return 0
 
@@ -35,7 +34,8 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m harness.truth", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--port", type=int, default=0, help="of gRPC; 0 takes a free one")
+    parser.add_argument("--http-port", type=int, default=0, help="of HTTP/1.1; 0 takes a free one")
     parser.add_argument("--log", type=Path, help="JSON lines, one per inference request")
     parser.add_argument("--behaviour", default="{}", help="a JSON object of the fields of Behaviour")
     parser.add_argument("--tokenizer", type=Path, help="a tokenizer.json; without one, words are counted")
@@ -51,6 +51,7 @@ def _server(arguments: argparse.Namespace) -> TruthServer:
             behaviour.from_json(arguments.behaviour),
             host=arguments.host,
             port=arguments.port,
+            http_port=arguments.http_port,
             log_path=arguments.log,
             tokenizer=arguments.tokenizer,
             tls=_tls(arguments.tls_cert, arguments.tls_key),
@@ -60,15 +61,12 @@ def _server(arguments: argparse.Namespace) -> TruthServer:
         raise UsageError(f"the truth server cannot start: {error}", hint="check the port and the paths") from error
 
 
-def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+def _tls(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:
     if certificate is None and key is None:
         return None
     if certificate is None or key is None:
         raise UsageError("TLS needs a certificate and a key", hint="give both --tls-cert and --tls-key")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    context.set_alpn_protocols(["h2"])
-    return context
+    return certificate, key
 
 
 if __name__ == "__main__":

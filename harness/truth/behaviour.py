@@ -35,6 +35,14 @@ class Behaviour:
     END_STREAM on a DATA frame without trailers, or the whole connection closed.
 
     `final_flag` "separate" sends an empty final response to requests that asked for one, as Triton does, else none.
+    `cumulative_text`: each response repeats all text so far. `chunks_per_packet`: so many chunks are due together and
+    handed to the kernel in one call; without it, whatever waits is.
+
+    HTTP/1.1 only: `http_chunked` off ends a stream by closing the connection, `http_base_path` stands before every
+    path, `required_key` must come as a bearer token or X-Api-Key (else 401); rejections have `http_reject_status`,
+    failures before the first event 500, after it an error event. `cut_style` "no_trailers" ends the body in good order.
+    `tcp_nodelay` off leaves Nagle's algorithm on, as Triton's HTTP endpoint does.
+
     Off-by numbers are added to what the server claims; `output_tokens_short_by` is subtracted from what it sends.
     """
 
@@ -63,6 +71,13 @@ class Behaviour:
     goaway_after_streams: int | None = None
     statistics: bool = True
     model_configuration: bool = True
+    cumulative_text: bool = False
+    chunks_per_packet: int | None = None
+    http_chunked: bool = True
+    http_reject_status: int = 429
+    http_base_path: str = ""
+    required_key: str | None = None
+    tcp_nodelay: bool = True
     decoupled: bool = True
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from harness.truth.frames import Code
 from harness.truth.grpc import GrpcError, MessageReader, Status
 from harness.truth.outgoing import Mark, Outgoing
 from harness.truth.playback import Playback
+from harness.truth.replies import Replies
 from harness.truth.sent_log import OpenRequest, Outcome
 from harness.truth.service import PREFIX, Service
 
@@ -40,12 +41,14 @@ class Call:
         address: tuple[int, int],
         path: str,
         arrival_ns: int,
+        traceparent: str | None = None,
     ) -> None:
         """`address`: the connection's number and the stream's id."""
         self._service = service
         self._outgoing = outgoing
         self._connection_number, self._stream_id = address
         self._path = path
+        self._traceparent = traceparent
         self._arrival_ns: int | None = arrival_ns
         self._host = host
         self._reader = MessageReader()
@@ -93,6 +96,20 @@ class Call:
         self._drop_if_over()
 
     # ---- what the server does
+
+    def replies(self, asked: Asked) -> Replies:
+        """The encoder of this request's answer."""
+        self._replies = Replies(asked, self._service.counter, self._service.behaviour)
+        return self._replies
+
+    def report(self, message: str, request_id: str) -> None:
+        """An error inside the stream, as Triton reports it."""
+        self.reply(replies.failed(message, request_id))
+
+    def close_stream(self) -> None:
+        """The flag-only final response, where the behaviour has one."""
+        if self._service.behaviour.final_flag == "separate":
+            self.reply(self._replies.empty_final())
 
     def reply(self, framed: bytes, mark: Mark | None = None) -> None:
         """Send one message, behind the response headers if it is the first."""
@@ -203,7 +220,7 @@ class Call:
         self.end_if_done()
 
     def _record(self, arrival_ns: int, received_ns: int, asked: Asked | None) -> OpenRequest:
-        return OpenRequest(
+        record = OpenRequest(
             request_id=asked.request_id if asked else "",
             model=asked.model.name if asked else "",
             connection=self._connection_number,
@@ -213,6 +230,8 @@ class Call:
             input_tokens=asked.input_tokens if asked else 0,
             output_tokens_asked=asked.output_tokens if asked else 0,
         )
+        record.note_headers(self._traceparent)
+        return record
 
     def _end_all(self, outcome: Outcome) -> None:
         self._ended = True

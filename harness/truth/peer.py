@@ -1,41 +1,71 @@
-"""One accepted socket with its connection and its calls: reads and writes, with a time stamp at each system call."""
+"""One accepted socket and what is said on it: reads and writes, with a time stamp at each system call."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import ssl
+import struct
 import time
+from collections.abc import Sequence
+from typing import Protocol
 
-from harness.truth import grpc
-from harness.truth.calls import Call
-from harness.truth.connection import BytesReceived, Connection, Event, RequestEnded, RequestStarted, StreamReset
+from harness.truth.outgoing import Mark
 from harness.truth.sent_log import Outcome
-from harness.truth.service import Service
 
 RECEIVE_BYTES = 1 << 18
 _NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Conversation(Protocol):
+    """What is said on a connection, in one protocol. No socket, no clock.
+
+    `alpn`: its name in TLS; `hangs_up`: the connection is to be closed now; `aborts`: with a reset.
+    """
+
+    alpn: str
+    hangs_up: bool
+    aborts: bool
+
+    @property
+    def wants_to_write(self) -> bool:
+        """Whether bytes or marks wait."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the connection is to be closed once all has been sent."""
+
+    def packet(self) -> bytes | bytearray:
+        """What is to be handed to the kernel next, in one call; may be empty while marks wait."""
+
+    def passed(self, count: int) -> Sequence[Mark]:
+        """The kernel took so many bytes of the packet; the marks that lay in them."""
+
+    def receive(self, received: bytes, received_ns: int) -> None:
+        """Bytes that one recv brought."""
+
+    def abandon(self, outcome: Outcome, at_ns: int) -> None:
+        """The connection is gone; requests still under way end with `outcome`."""
+
+    def go_away(self) -> None:
+        """Tell the client that the server stops."""
 
 
 class Peer:
     """A client's connection. `read` and `write` never block; `is_closed` once there is nothing left to do."""
 
-    def __init__(self, service: Service, accepted: socket.socket, number: int) -> None:
+    def __init__(self, accepted: socket.socket, conversation: Conversation) -> None:
         """`accepted`: non-blocking; a TLS socket whose handshake has not begun, or a plain one."""
         self.socket = accepted
         self.is_closed = False
-        self._service = service
-        self._number = number
-        self._connection = Connection(service.behaviour.max_concurrent_streams)
-        self._calls: dict[int, Call] = {}
+        self._conversation = conversation
         self._is_shaking_hands = isinstance(accepted, ssl.SSLSocket)
-        self._hangs_up = False
 
     @property
     def wants_to_write(self) -> bool:
         """Whether bytes or marks wait for `write`."""
-        outgoing = self._connection.outgoing
-        return not self._is_shaking_hands and (bool(outgoing.out) or outgoing.has_marks)
+        return not self._is_shaking_hands and self._conversation.wants_to_write
 
     def read(self) -> None:
         """Receive what is there; each recv gets its own time stamp."""
@@ -52,38 +82,33 @@ class Peer:
             self.close(Outcome.DISCONNECTED)
 
     def write(self) -> None:
-        """Hand `out` to the kernel; every mark in it learns the instants around the call that took its last byte."""
-        outgoing = self._connection.outgoing
-        while self.wants_to_write and not self._hangs_up:
+        """Hand packets to the kernel; every mark learns the instants around the call that took the byte before it."""
+        conversation = self._conversation
+        while self.wants_to_write and not conversation.hangs_up:
+            packet = conversation.packet()
             before_ns = time.perf_counter_ns()
             try:
-                count = self.socket.send(outgoing.out) if outgoing.out else 0
+                count = self.socket.send(packet) if packet else 0
             except _NOT_NOW:
                 return
             except OSError:
                 self.close(Outcome.DISCONNECTED)
                 return
             after_ns = time.perf_counter_ns()
-            for mark in outgoing.passed(count):
+            for mark in conversation.passed(count):
                 mark.handed(before_ns, after_ns)
-        if self._hangs_up:
+        if conversation.hangs_up:
+            if conversation.aborts:
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             self.close(Outcome.CUT)
-        elif self._connection.is_over:
+        elif conversation.is_over:
             self.close(Outcome.DISCONNECTED)
 
     def go_away(self) -> None:
         """Tell the client, if there is time for it, that the server stops."""
         with contextlib.suppress(OSError):
-            self._connection.go_away()
+            self._conversation.go_away()
             self.write()
-
-    def hang_up(self) -> None:
-        """Close the connection at the end of the present `write`."""
-        self._hangs_up = True
-
-    def drop(self, stream_id: int) -> None:
-        """The call on this stream is over."""
-        self._calls.pop(stream_id, None)
 
     def close(self, outcome: Outcome) -> None:
         """Close the socket; requests still under way end with `outcome`."""
@@ -91,16 +116,15 @@ class Peer:
             return
         self.is_closed = True
         self.socket.close()
-        now_ns = time.perf_counter_ns()
-        for call in list(self._calls.values()):
-            call.abandon(outcome, now_ns)
-        self._calls.clear()
+        self._conversation.abandon(outcome, time.perf_counter_ns())
 
     def _shake_hands(self) -> None:
         assert isinstance(self.socket, ssl.SSLSocket)
         self.socket.do_handshake()
         self._is_shaking_hands = False
-        if self.socket.selected_alpn_protocol() != "h2":
+        wanted = self._conversation.alpn
+        # A client that names no protocol speaks HTTP/1.1.
+        if (self.socket.selected_alpn_protocol() or "http/1.1") != wanted:
             self.close(Outcome.DISCONNECTED)
             raise BlockingIOError
 
@@ -110,31 +134,4 @@ class Peer:
         if not received:
             self.close(Outcome.DISCONNECTED)
             return
-        for event in self._connection.receive(received):
-            self._on_event(event, received_ns)
-        limit = self._service.behaviour.goaway_after_streams
-        if limit is not None and self._connection.streams_opened >= limit and not self._connection.is_going_away:
-            self._connection.go_away()
-
-    def _on_event(self, event: Event, received_ns: int) -> None:
-        if isinstance(event, RequestStarted):
-            self._start_call(event, received_ns)
-            return
-        call = self._calls.get(event.stream_id)
-        if call is None:
-            return
-        if isinstance(event, BytesReceived):
-            call.feed(event.content, received_ns)
-        elif isinstance(event, RequestEnded):
-            call.close_client_half(received_ns)
-        elif isinstance(event, StreamReset):
-            call.abandon(Outcome.CANCELLED, received_ns)
-
-    def _start_call(self, event: RequestStarted, received_ns: int) -> None:
-        headers = event.headers
-        if headers.get(":method") != "POST" or not headers.get("content-type", "").startswith("application/grpc"):
-            self._connection.outgoing.send_headers(event.stream_id, grpc.not_grpc(), end=True)
-            return
-        address = (self._number, event.stream_id)
-        path = headers.get(":path", "")
-        self._calls[event.stream_id] = Call(self._service, self._connection.outgoing, self, address, path, received_ns)
+        self._conversation.receive(received, received_ns)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from harness.truth import replies
 from harness.truth.asked import Asked
 from harness.truth.grpc import Status
 from harness.truth.outgoing import Mark
-from harness.truth.replies import Chunk, Replies
+from harness.truth.replies import Chunk
 from harness.truth.schedule import Fate
 from harness.truth.sent_log import OpenRequest, Outcome
 from harness.truth.service import Service
@@ -17,6 +16,16 @@ CHUNKS_PER_TURN = 16
 MOST_WAITING_BYTES = 1 << 18
 RETRY_NS = 1_000_000
 REJECTION = "the truth server was told to reject"
+
+
+class Encoder(Protocol):
+    """Encodes the responses of one request."""
+
+    def streamed(self, chunk: Chunk) -> bytes:
+        """One response of a stream."""
+
+    def single(self, chunk: Chunk) -> bytes:
+        """The only response."""
 
 
 class Line(Protocol):
@@ -33,6 +42,15 @@ class Line(Protocol):
     @property
     def waiting_bytes(self) -> int:
         """Bytes that the peer has not taken yet."""
+
+    def replies(self, asked: Asked) -> Encoder:
+        """The encoder of this request's answer."""
+
+    def report(self, message: str, request_id: str) -> None:
+        """Send an error in place of a response."""
+
+    def close_stream(self) -> None:
+        """Say what the protocol says behind the last response, if the request asked for it."""
 
     def reply(self, framed: bytes, mark: Mark | None = None) -> None:
         """Send one message."""
@@ -63,7 +81,7 @@ class Playback:
         self._record = record
         self._complete_ns = complete_ns
         self._schedule = service.schedule(asked)
-        self._replies = Replies(asked, service.counter, service.behaviour)
+        self._replies = call.replies(asked)
         # What comes in while the server stands still begins when it goes on.
         self._origin_ns = max(complete_ns, service.frozen_until_ns) - service.shift_ns
         self._next = self._position = 0
@@ -126,10 +144,10 @@ class Playback:
         return self._complete_ns, self._complete_ns, self._first_token_ns or now_ns, now_ns
 
     def _finish(self) -> None:
-        fate, behaviour = self._schedule.fate, self._service.behaviour
+        fate = self._schedule.fate
         if fate is Fate.COMPLETE:
-            if self._call.is_stream and behaviour.final_flag == "separate" and self._asked.wants_empty_final:
-                self._call.reply(self._replies.empty_final())
+            if self._call.is_stream and self._asked.wants_empty_final:
+                self._call.close_stream()
             self._call.mark_end(self, Outcome.COMPLETED)
             self._call.end_if_done()
         elif fate is Fate.REJECT:
@@ -146,6 +164,6 @@ class Playback:
         if self._service.behaviour.error_style == "status" or not self._call.is_stream:
             self._call.fail(Status.INTERNAL, message, Outcome.ERROR)
             return
-        self._call.reply(replies.failed(message, self._asked.request_id))
+        self._call.report(message, self._asked.request_id)
         self._call.mark_end(self, Outcome.ERROR)
         self._call.end_if_done()

@@ -21,7 +21,8 @@ STOP_TIMEOUT_S = 20.0
 class TruthProcess:
     """A running truth server on 127.0.0.1."""
 
-    port: int
+    port: int  # gRPC
+    http_port: int
     pid: int
     log_path: Path
     _child: subprocess.Popen[bytes]
@@ -30,6 +31,11 @@ class TruthProcess:
     def address(self) -> str:
         """host:port, as clients want it."""
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def http_address(self) -> str:
+        """host:port of the HTTP/1.1 half."""
+        return f"127.0.0.1:{self.http_port}"
 
     def stop(self) -> list[SentRequest]:
         """Stop it with SIGTERM and read its now complete log; may be called again."""
@@ -66,7 +72,8 @@ def start(
             if not line:
                 said = child.stderr.read().decode() if child.stderr else ""
                 raise TargetNotReady("the truth server did not start", hint=said.strip() or "it said nothing")
-            yield TruthProcess(int(json.loads(line)["port"]), child.pid, log_path, child)
+            said_ports = json.loads(line)
+            yield TruthProcess(said_ports["port"], said_ports["http_port"], child.pid, log_path, child)
         finally:
             _stop(child)
 

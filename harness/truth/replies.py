@@ -35,6 +35,7 @@ class Replies:
         self._claimed_off_by = behaviour.claimed_output_tokens_off_by
         self._claimed_input = asked.input_tokens + behaviour.claimed_input_tokens_off_by
         self._final_flag = behaviour.final_flag
+        self._cumulative = behaviour.cumulative_text
         self._head = wire.text(1, asked.model.name) + wire.text(2, VERSION) + wire.text(3, asked.request_id)
         self._parts: dict[int, tuple[bytes, bytes]] = {}
         # TensorRT-LLM repeats the prompt in the response only when it does not stream.
@@ -67,9 +68,10 @@ class Replies:
     def _content(self, chunk: Chunk) -> bytes:
         """The one raw output that differs from chunk to chunk."""
         if self._asked.model is TENSORRT_LLM:
-            ids = (*self._echoed_ids, *_output_ids(chunk.position, chunk.tokens))
+            ids = (*self._echoed_ids, *output_ids(chunk.position, chunk.tokens))
             return struct.pack(f"<{len(ids)}i", *ids)
-        text = self._counter.write(chunk.position, chunk.tokens) if chunk.tokens else ""
+        start = 0 if self._cumulative else chunk.position
+        text = self._counter.write(start, chunk.position + chunk.tokens - start) if chunk.tokens else ""
         raw = (self._echoed_text + text).encode()
         return len(raw).to_bytes(4, "little") + raw
 
@@ -101,7 +103,8 @@ def failed(message: str, request_id: str) -> bytes:
     return frame_message(wire.text(1, message) + wire.blob(2, wire.text(3, request_id)))
 
 
-def _output_ids(position: int, tokens: int) -> list[int]:
+def output_ids(position: int, tokens: int) -> list[int]:
+    """The ids of `tokens` output tokens behind `position` earlier ones."""
     return [FIRST_OUTPUT_ID + index % OUTPUT_ID_CYCLE for index in range(position, position + tokens)]
 
 

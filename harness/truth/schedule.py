@@ -52,6 +52,7 @@ def draw(behaviour: Behaviour, key: str, output_tokens: int) -> Schedule:
         chunk_tokens = [0]  # a request always gets a response
     first_ns = from_seconds(behaviour.time_to_first_token_s)
     offsets_ns = _offsets(behaviour, chunk_tokens, first_ns, random)
+    offsets_ns = _in_packets(offsets_ns, behaviour.chunks_per_packet)
     if behaviour.empty_first_chunk and chunk_tokens:
         chunk_tokens.insert(0, 0)
         offsets_ns.insert(0, offsets_ns[0] // 2)
@@ -88,6 +89,14 @@ def _fate(behaviour: Behaviour, random: Random | None) -> Fate:
 def _chunks(tokens: int, per_chunk: int) -> list[int]:
     full, rest = divmod(tokens, per_chunk)
     return [per_chunk] * full + ([rest] if rest else [])
+
+
+def _in_packets(offsets_ns: list[int], per_packet: int | None) -> list[int]:
+    """Chunks that share a packet are due together, when the last of them is."""
+    if per_packet is None or per_packet == 1:
+        return offsets_ns
+    last = len(offsets_ns) - 1
+    return [offsets_ns[min(last, index - index % per_packet + per_packet - 1)] for index in range(len(offsets_ns))]
 
 
 def _offsets(behaviour: Behaviour, chunk_tokens: list[int], first_ns: int, random: Random | None) -> list[int]:

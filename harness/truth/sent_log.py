@@ -54,6 +54,7 @@ class SentRequest:
     ended_ns: int
     outcome: Outcome
     error: str | None
+    traceparent: str | None = None
 
     @property
     def output_tokens(self) -> int:
@@ -78,6 +79,10 @@ class OpenRequest:
         self._sent_ns, self._taken_ns = array("q"), array("q")
         self._error: str | None = None
         self._due_ns, self._tokens = array("q"), array("q")
+
+    def note_headers(self, traceparent: str | None) -> None:
+        """Keep the trace context that the request came with."""
+        self._fields["traceparent"] = traceparent
 
     def built(self, due_ns: int, tokens: int) -> None:
         """The next chunk was made; it counts once it is handed over."""

@@ -13,10 +13,13 @@ import selectors
 import socket
 import ssl
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.truth.behaviour import Behaviour
 from harness.truth.counting import counter
+from harness.truth.grpc_conversation import GrpcConversation
+from harness.truth.http_conversation import HttpConversation
 from harness.truth.peer import Peer
 from harness.truth.sent_log import Outcome, SentLog
 from harness.truth.service import Service
@@ -25,6 +28,24 @@ from harness.units import NS_PER_S, from_seconds
 IDLE_NS = 2_000_000
 LOG_BATCH = 4
 STEPS_PER_TURN = 64  # what is made is written soon, even when hundreds of streams are due together
+
+
+@dataclass(frozen=True)
+class _Door:
+    """A listening socket and what is spoken behind it."""
+
+    listener: socket.socket
+    kind: type[GrpcConversation] | type[HttpConversation]
+    tls: ssl.SSLContext | None
+
+
+def _tls(files: tuple[Path, Path] | None, alpn: str) -> ssl.SSLContext | None:
+    if files is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*files)
+    context.set_alpn_protocols([alpn])
+    return context
 
 
 class TruthServer:
@@ -38,29 +59,38 @@ class TruthServer:
         port: int = 0,
         log_path: Path | None = None,
         tokenizer: Path | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: tuple[Path, Path] | None = None,
+        http_port: int = 0,
         stops_with: int | None = None,
     ) -> None:
-        """`port` 0 takes a free one. `stops_with`: a descriptor whose end of file stops the server."""
+        """Ports of 0 are free ones. `tls`: certificate and key. `stops_with`: its end of file stops the server."""
         self.log = SentLog(log_path)
         self._service = Service(behaviour, counter(tokenizer), self.log)
-        self._tls = tls
+        self._doors = {
+            kind: _Door(socket.create_server((host, number), backlog=1024), kind, _tls(tls, kind.alpn))
+            for kind, number in ((GrpcConversation, port), (HttpConversation, http_port))
+        }
         self._peers: dict[int, Peer] = {}
         self._numbers = itertools.count()
         self._stopping = False
-        self._listener = socket.create_server((host, port), backlog=1024)
-        self._listener.setblocking(False)
         self._wake_out, self._wake_in = socket.socketpair()
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._listener, selectors.EVENT_READ)
+        for door in self._doors.values():
+            door.listener.setblocking(False)
+            self._selector.register(door.listener, selectors.EVENT_READ, door)
         for stopper in (self._wake_in, stops_with):
             if stopper is not None:
                 self._selector.register(stopper, selectors.EVENT_READ)
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
-        return int(self._listener.getsockname()[1])
+        """The port on which it speaks gRPC."""
+        return int(self._doors[GrpcConversation].listener.getsockname()[1])
+
+    @property
+    def http_port(self) -> int:
+        """The port on which it speaks HTTP/1.1."""
+        return int(self._doors[HttpConversation].listener.getsockname()[1])
 
     def stop(self) -> None:
         """Make `run` end; safe in a signal handler, from another thread, and when it has ended already."""
@@ -95,8 +125,8 @@ class TruthServer:
         return None if due_ns is None else due_ns - now_ns
 
     def _on_ready(self, key: selectors.SelectorKey) -> None:
-        if key.fileobj is self._listener:
-            self._accept()
+        if isinstance(key.data, _Door):
+            self._accept(key.data)
         elif (peer := self._peers.get(key.fd)) is not None:
             peer.read()
             if peer.is_closed:
@@ -104,16 +134,16 @@ class TruthServer:
         else:
             self._stopping = True  # `stop` was called, or the descriptor that we stop with has ended
 
-    def _accept(self) -> None:
+    def _accept(self, door: _Door) -> None:
         try:
-            accepted, _ = self._listener.accept()
+            accepted, _ = door.listener.accept()
         except OSError:  # the client gave up already
             return
         accepted.setblocking(False)
-        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._tls is not None:
-            accepted = self._tls.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
-        peer = Peer(self._service, accepted, next(self._numbers))
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, self._service.behaviour.tcp_nodelay)
+        if door.tls is not None:
+            accepted = door.tls.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
+        peer = Peer(accepted, door.kind(self._service, next(self._numbers)))
         delay_ns = from_seconds(self._service.behaviour.slow_accept_s)
         if delay_ns:
             self._service.timers.at(time.perf_counter_ns() + delay_ns, lambda _: self._admit(peer))
@@ -156,6 +186,7 @@ class TruthServer:
             peer.go_away()
             peer.close(Outcome.UNFINISHED)
         self._selector.close()
-        for opened in (self._listener, self._wake_in, self._wake_out):
+        listeners = (door.listener for door in self._doors.values())
+        for opened in (*listeners, self._wake_in, self._wake_out):
             opened.close()
         self.log.close()

@@ -9,22 +9,20 @@ from __future__ import annotations
 import time
 
 import gevent
-import gevent.socket
-import gevent.ssl
 
-from harness.drivers.task import Address, TlsFiles
+from harness.drivers.locust.sockets import H2, open_socket
+from harness.drivers.task import Address
 from harness.protocols.grpc_frames import Call, FrameCore, header_block
 from harness.protocols.triton_grpc import PATH
 
 RECEIVE_BYTES = 262_144
-CONNECT_TIMEOUT_S = 10.0
 
 
 class Connection:
     """An open connection. Raises OSError when it cannot be opened; afterwards failures only end the calls in flight."""
 
     def __init__(self, address: Address) -> None:
-        self._socket = _open_socket(address)
+        self._socket = open_socket(address, H2)
         authority = f"{address.host}:{address.port}"
         metadata = sorted((name.lower(), value) for name, value in address.headers.items())
         self.core = FrameCore(header_block(PATH, authority, secure=address.tls is not None, metadata=metadata))
@@ -93,22 +91,3 @@ class Connection:
         self.dead = True
         self._socket.close()
         self.core.lost(time.perf_counter_ns(), why)
-
-
-def _open_socket(address: Address) -> gevent.socket.socket:
-    raw = gevent.socket.create_connection((address.host, address.port), timeout=CONNECT_TIMEOUT_S)
-    raw.settimeout(None)
-    raw.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
-    return raw if address.tls is None else _secure(raw, address.tls, address.host)
-
-
-def _secure(raw: gevent.socket.socket, tls: TlsFiles, host: str) -> gevent.ssl.SSLSocket:
-    context = gevent.ssl.create_default_context(cafile=tls.ca_file)
-    if tls.cert_file:
-        context.load_cert_chain(tls.cert_file, tls.key_file)
-    context.set_alpn_protocols(["h2"])
-    secure = context.wrap_socket(raw, server_hostname=tls.server_name or host)
-    if secure.selected_alpn_protocol() != "h2":
-        secure.close()
-        raise ConnectionError("the server does not offer HTTP/2 (ALPN h2) over TLS")
-    return secure

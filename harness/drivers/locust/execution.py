@@ -13,14 +13,12 @@ from collections.abc import Callable
 import gevent
 import gevent.event
 
-from harness.drivers.locust.connection import Connection
+from harness.drivers.locust.decoding import OVER_GRPC, Reading
 from harness.drivers.locust.phases import Phases
-from harness.drivers.locust.pool import Pool
 from harness.drivers.locust.recorder import FinishedRequest
 from harness.drivers.locust.requests import PlannedRequest
+from harness.drivers.locust.transport import Call, TransportConnection, TransportPool
 from harness.protocols.answer import Answer
-from harness.protocols.grpc_frames import Call
-from harness.protocols.triton_answer import decode, until_tokens
 
 SHORT = 16  # messages; below that an answer is decoded at once
 PUT_OFF_MOST = 1000  # answers; beyond that the client is busy enough to fall behind for good
@@ -32,18 +30,20 @@ class Execution:
 
     def __init__(
         self,
-        pool: Pool,
+        pool: TransportPool,
         phases: Phases,
         keep: Callable[[FinishedRequest], None],
+        reading: Reading = OVER_GRPC,
         *,
         open_loop: bool = False,
         puts_off_decoding: bool = False,
     ) -> None:
         self._pool = pool
         self._keep_finished = keep
+        self._reading = reading
         self._open_loop = open_loop
         self._put_off_most = PUT_OFF_MOST if puts_off_decoding else 0
-        self._in_flight: dict[Call, tuple[Connection, int]] = {}
+        self._in_flight: dict[Call, tuple[TransportConnection, int]] = {}
         self._cut_outcomes: dict[Call, tuple[str, str]] = {}
         self._undecoded: deque[tuple[Call, FinishedRequest]] = deque()
         self._something_to_decode = gevent.event.Event()
@@ -58,7 +58,9 @@ class Execution:
     def execute(self, planned: PlannedRequest, intended_ns: int | None) -> FinishedRequest:
         """Send one request and wait until it is over."""
         over = gevent.event.Event()
-        call = Call(over.set, until_tokens(planned.cancel_after_tokens) if planned.cancel_after_tokens else None)
+        after = planned.cancel_after_tokens
+        watch = self._reading.until_tokens(after) if after else None
+        call = self._pool.call(over.set, watch, metadata=planned.metadata, streamed=planned.streamed)
         connection, intent_ns = self._pool.ready(), time.perf_counter_ns()
         reused = connection is not None
         if connection is None:
@@ -79,7 +81,7 @@ class Execution:
             in_time = over.wait(max(0.0, (sent_ns + limit_ns - time.perf_counter_ns()) / 1e9))
         except gevent.GreenletExit:  # Locust stopped the user
             connection.cancel(call)
-            stopped = _cut_answer(call, "cancelled", "cut off: the user was stopped", time.perf_counter_ns())
+            stopped = self._cut_answer(call, "cancelled", "cut off: the user was stopped", time.perf_counter_ns())
             self._finish(planned, intended_ns, sent_ns, reused, stopped)
             raise
         finally:
@@ -108,7 +110,7 @@ class Execution:
 
     def _decode_next(self) -> None:
         call, finished = self._undecoded.popleft()
-        self._keep(dataclasses.replace(finished, answer=_decoded(call)))
+        self._keep(dataclasses.replace(finished, answer=self._decoded(call)))
 
     def _may_be_decoded_later(self, planned: PlannedRequest, call: Call) -> bool:
         """A long answer that ended well, and on whose details nobody waits.
@@ -136,18 +138,34 @@ class Execution:
         if not self._open_loop:
             self.phases.on_taken(sent_ns)
 
-    def _answer(self, planned: PlannedRequest, call: Call, connection: Connection, in_time: bool) -> Answer:
+    def _answer(self, planned: PlannedRequest, call: Call, connection: TransportConnection, in_time: bool) -> Answer:
         now = time.perf_counter_ns()
         if not in_time:
             connection.cancel(call)
             if planned.cancel_after_ns is not None and planned.cancel_after_ns < planned.timeout_ns:
-                return _cut_answer(call, "cancelled", CANCELLED_AS_PLANNED, now)
-            return _cut_answer(call, "timeout", "no final answer within the timeout", now)
+                return self._cut_answer(call, "cancelled", CANCELLED_AS_PLANNED, now)
+            return self._cut_answer(call, "timeout", "no final answer within the timeout", now)
         if call in self._cut_outcomes:
-            return _cut_answer(call, *self._cut_outcomes.pop(call), now)
+            return self._cut_answer(call, *self._cut_outcomes.pop(call), now)
         if call.stopped_by_watch:
-            return _cut_answer(call, "cancelled", CANCELLED_AS_PLANNED, call.ended_ns)
-        return _decoded(call)
+            return self._cut_answer(call, "cancelled", CANCELLED_AS_PLANNED, call.ended_ns)
+        return self._decoded(call)
+
+    def _decoded(self, call: Call) -> Answer:
+        try:
+            return self._reading.decode(call)
+        except Exception as error:  # whatever the server sent, the run goes on and the record says so
+            return Answer("bad_stream", f"cannot decode the answer: {error}", call.ended_ns)
+
+    def _cut_answer(self, call: Call, outcome: str, error: str, now: int) -> Answer:
+        """The answer of a call that we ended ourselves: what had arrived until then is kept."""
+        call.status = 0
+        call.ended_ns = now
+        try:
+            partial = self._reading.decode(call)
+        except Exception:
+            return Answer(outcome, error, now)
+        return dataclasses.replace(partial, outcome=outcome, error=error, done_ns=now)
 
     def _finish(
         self, planned: PlannedRequest, intended_ns: int | None, sent_ns: int, reused: bool, answer: Answer
@@ -164,21 +182,3 @@ class Execution:
         well = finished.answer.outcome in ("ok", "cancelled")
         self.failures_in_a_row = 0 if well else self.failures_in_a_row + 1
         self._keep_finished(finished)
-
-
-def _decoded(call: Call) -> Answer:
-    try:
-        return decode(call)
-    except Exception as error:  # whatever the server sent, the run goes on and the record says so
-        return Answer("bad_stream", f"cannot decode the answer: {error}", call.ended_ns)
-
-
-def _cut_answer(call: Call, outcome: str, error: str, now: int) -> Answer:
-    """The answer of a call that we ended ourselves: what had arrived until then is kept."""
-    call.status = 0
-    call.ended_ns = now
-    try:
-        partial = decode(call)
-    except Exception:
-        return Answer(outcome, error, now)
-    return dataclasses.replace(partial, outcome=outcome, error=error, done_ns=now)

@@ -12,14 +12,14 @@ from harness.drivers.locust.recorder import FinishedRequest
 MS = 1e6
 
 
-def fire_request(environment: Environment, finished: FinishedRequest) -> None:
-    """One event of type `grpc` per request; its name is the workload part."""
+def fire_request(environment: Environment, protocol: str, finished: FinishedRequest) -> None:
+    """One event per request, its type the protocol; its name is the workload part."""
     answer = finished.answer
     sent_ns = answer.done_ns if finished.sent_ns is None else finished.sent_ns
     well = answer.outcome in ("ok", "cancelled")
     _fire(
         environment,
-        "grpc",
+        protocol,
         finished,
         answer.done_ns - sent_ns,
         len(answer.text),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Sequence
 
 import gevent
 import gevent.lock
 
 from harness.drivers.locust.connection import Connection
 from harness.drivers.task import Address
+from harness.protocols.encoder import Header
+from harness.protocols.grpc_frames import Call, metadata_block
+from harness.protocols.http_answer import Watch
 
 STREAMS_PER_CONNECTION = 64  # beyond that, another connection: one reader then drains smaller bursts
 MAX_CONNECTIONS = 256
@@ -26,6 +30,17 @@ class Pool:
         """Open enough connections for so many streams at once. Raises OSError when the server refuses."""
         while self._room() < streams and len(self._connections) < MAX_CONNECTIONS:
             self._add()
+
+    def call(
+        self,
+        done: Callable[[], None],
+        watch: Watch | None = None,
+        *,
+        metadata: Sequence[Header] = (),
+        streamed: bool = True,
+    ) -> Call:
+        """A call to send on one of the connections; `metadata`: headers of this call alone."""
+        return Call(done, watch, extra_headers=metadata_block(metadata), streamed=streamed)
 
     def ready(self) -> Connection | None:
         """An open connection with room, or None: then `reconnect` is needed."""

@@ -123,7 +123,7 @@ def _table(items: Sequence[FinishedRequest], identity: Identity, phase_of: Calla
         "input_tokens_client": [row.input_tokens if row.input_tokens_exact else None for row in planned],
         "input_tokens_server": [answer.input_tokens_server for answer in answers],
         "output_tokens_asked": [row.output_tokens for row in planned],
-        "output_tokens_client": [_counted_here(answer) for answer in answers],
+        "output_tokens_client": [answer.output_tokens_client for answer in answers],
         "output_tokens_server": [answer.output_tokens_server for answer in answers],
         "server_arrival_ns": [answer.server_arrival_ns for answer in answers],
         "server_first_scheduled_ns": [answer.server_first_scheduled_ns for answer in answers],
@@ -144,11 +144,6 @@ def _table(items: Sequence[FinishedRequest], identity: Identity, phase_of: Calla
 
 def _token_stamps(answer: Answer) -> list[int]:
     return [stamp for stamp, tokens in zip(answer.chunk_stamps_ns, answer.chunk_tokens, strict=True) if tokens > 0]
-
-
-def _counted_here(answer: Answer) -> int | None:
-    """Output tokens as the client counted them: the ids it received. None for text: only the server knows."""
-    return sum(answer.chunk_tokens) if answer.tokens_counted and answer.output_tokens_server is None else None
 
 
 def _lists(values: Sequence[Sequence[int]], kind: pa.DataType) -> pa.ListArray:

@@ -15,8 +15,11 @@ import pyarrow.parquet as pq
 
 from harness.drivers.task import MeasurementTask
 from harness.errors import RunFolderError
+from harness.plan import traceparent
 from harness.plan.prompts import PromptKey, PromptSource
-from harness.protocols.triton_grpc import ModelContract, RequestEncoder
+from harness.protocols.contract import ModelContract
+from harness.protocols.encoder import Encoder, Header, RequestOptions
+from harness.protocols.table import PROTOCOLS
 from harness.records.schemas import request_id
 
 
@@ -39,6 +42,8 @@ class PlannedRequest:
     cancel_after_ns: int | None
     message: bytes
     input_tokens_exact: bool  # the client's own tokenizer counted them
+    metadata: tuple[Header, ...] = ()  # headers of this request alone
+    streamed: bool = True
 
 
 Session = Sequence[PlannedRequest]  # its turns in order; most have one
@@ -81,12 +86,14 @@ def _window_length_ns(task: MeasurementTask, sessions: Sequence[Sequence[_Row]])
 def _composer(task: MeasurementTask) -> Callable[[_Row], PlannedRequest]:
     source = PromptSource.from_tokenizer(Path(task.tokenizer), task.prompt_seed) if task.tokenizer else None
     source = source or PromptSource.without_tokenizer(task.prompt_seed)
-    encoder = RequestEncoder(ModelContract(task.model, task.inputs, task.outputs, task.batched))
-    takes_text = "text_input" in task.inputs
+    contract = ModelContract(task.model, task.inputs, task.outputs, task.batched)
+    encoder = PROTOCOLS[task.protocol].encoder(contract, options_of(task))
+    takes_text = contract.takes_text
     write = _compose_text if takes_text else _compose_ids
 
     def compose(row: _Row) -> PlannedRequest:
         name = request_id(task.point_id, task.arm, task.repetition, row.number)
+        headers = _headers(task, row)
         return PlannedRequest(
             index=row.number,
             request_id=name,
@@ -101,8 +108,10 @@ def _composer(task: MeasurementTask) -> Callable[[_Row], PlannedRequest]:
             think_time_ns=row.think_time_ns or 0,
             cancel_after_tokens=row.cancel_after_tokens,
             cancel_after_ns=row.cancel_after_ns,
-            message=write(encoder, source, name, _key(task, row.number), row),
+            message=write(encoder, source, name, _key(task, row.number), row, headers),
             input_tokens_exact=source.exact or not takes_text,
+            metadata=headers,
+            streamed=task.streamed,
         )
 
     return compose
@@ -126,6 +135,14 @@ class _Row(NamedTuple):
     think_time_ns: int | None
     cancel_after_tokens: int | None
     cancel_after_ns: int | None
+    traced: bool
+
+
+def options_of(task: MeasurementTask) -> RequestOptions:
+    """What all requests of the task share."""
+    address = task.address
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return RequestOptions(task.streamed, f"{host}:{address.port}", address.base_path, address.headers)
 
 
 def _rows(task: MeasurementTask) -> list[_Row]:
@@ -143,11 +160,22 @@ def _key(task: MeasurementTask, index: int) -> PromptKey:
     return PromptKey(task.salt, task.attempt, task.point_id, task.arm, task.repetition, index)
 
 
-def _compose_text(encoder: RequestEncoder, source: PromptSource, name: str, key: PromptKey, row: _Row) -> bytes:
+def _headers(task: MeasurementTask, row: _Row) -> tuple[Header, ...]:
+    """Headers of this request alone: its tenant's, and the trace context of one that is to be traced."""
+    of_tenant = tuple(sorted(task.tenant_headers.get(row.tenant, {}).items()))
+    traced = (traceparent.NAME, traceparent.traceparent(_key(task, row.number)))
+    return (*of_tenant, traced) if row.traced else of_tenant
+
+
+def _compose_text(
+    encoder: Encoder, source: PromptSource, name: str, key: PromptKey, row: _Row, extra: tuple[Header, ...]
+) -> bytes:
     text = source.text(key, row.input_tokens, row.prompt_seed, row.prefix_ids)
-    return encoder.text(name, text, row.output_tokens)
+    return encoder.text(name, text, row.output_tokens, extra)
 
 
-def _compose_ids(encoder: RequestEncoder, source: PromptSource, name: str, key: PromptKey, row: _Row) -> bytes:
+def _compose_ids(
+    encoder: Encoder, source: PromptSource, name: str, key: PromptKey, row: _Row, extra: tuple[Header, ...]
+) -> bytes:
     ids = source.ids(key, row.input_tokens, row.prompt_seed, row.prefix_ids)
-    return encoder.ids(name, ids, row.output_tokens)
+    return encoder.ids(name, ids, row.output_tokens, extra)

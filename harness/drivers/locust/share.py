@@ -17,15 +17,18 @@ import gevent.event
 
 from harness.drivers.locust import requests
 from harness.drivers.locust.closed_loop import ClosedLoop
+from harness.drivers.locust.decoding import reading_of
 from harness.drivers.locust.execution import Execution
 from harness.drivers.locust.messages import Figures, Status
 from harness.drivers.locust.open_loop import OpenLoop
 from harness.drivers.locust.pacer import WAKE_EARLY_NS
 from harness.drivers.locust.phases import Phases, quantile_of_lags
-from harness.drivers.locust.pool import STREAMS_PER_CONNECTION, Pool
+from harness.drivers.locust.pool import STREAMS_PER_CONNECTION
 from harness.drivers.locust.recorder import FLUSH_EVERY_S, FinishedRequest, Identity, Recorder
+from harness.drivers.locust.transport import POOLS, TransportPool
 from harness.drivers.task import MeasurementTask, WorkerFinished
 from harness.errors import TargetNotReady
+from harness.protocols.table import PROTOCOLS
 from harness.records.schemas import REQUESTS
 from harness.records.store import PartWriter, RunFolder, requests_part_labels
 
@@ -86,6 +89,7 @@ class Share:
         """
         task = self._task
         self._plan = requests.build(task, self._worker, self._workers)
+        self._reading = reading_of(task)
         planned = sum(len(session) for session in self._plan.sessions)
         labels = requests_part_labels(task.ordinal, task.repetition, task.attempt, self._worker)
         with (
@@ -128,7 +132,9 @@ class Share:
     def _build(self, start: dict[str, Any]) -> None:
         task, plan = self._task, self._plan
         open_loop = task.concurrency is None
-        self._execution = Execution(self._pool, self._phases, self._keep, open_loop=open_loop, puts_off_decoding=True)
+        self._execution = Execution(
+            self._pool, self._phases, self._keep, self._reading, open_loop=open_loop, puts_off_decoding=True
+        )
         self._loop: ClosedLoop | OpenLoop
         if open_loop:
             self.open_window(start["window_start_ns"], start["window_end_ns"])
@@ -159,7 +165,8 @@ class Share:
                     figures = _figures(self._recent)
                     self._recent.clear()
                 send(dataclasses.asdict(self._status(now, now_s - failing_since if failing_since else 0.0, figures)))
-                self._pool.make_room(self._loop.active)
+                if self._task.concurrency is None:  # a closed loop has a seat for each of its users from the start
+                    self._pool.make_room(self._loop.active)
             ticked = time.perf_counter_ns()
 
     def _status(self, now: int, failing_s: float, figures: Figures | None) -> Status:
@@ -227,8 +234,8 @@ def sleep_until(instant_ns: int) -> None:
         gevent.sleep(max(0, left - WAKE_EARLY_NS) / 1e9)
 
 
-def _open_pool(task: MeasurementTask, seats: int) -> Pool:
-    pool = Pool(task.address)
+def _open_pool(task: MeasurementTask, seats: int) -> TransportPool:
+    pool = POOLS[PROTOCOLS[task.protocol].transport](task.address)
     try:
         pool.open(seats if task.concurrency is not None else STREAMS_PER_CONNECTION)
     except OSError as error:

@@ -64,7 +64,7 @@ class Worker:
 
     def _on_prepare(self, environment: Environment, msg: Any) -> None:
         task = MeasurementTask.from_json(json.dumps(msg.data["task"]))
-        fire = functools.partial(fire_request, self._environment)
+        fire = functools.partial(fire_request, self._environment, task.protocol)
         self._share = Share(task, self._number, msg.data["workers"], fire)
         gevent.spawn(self._serve, self._share)
 

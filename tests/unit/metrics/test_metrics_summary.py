@@ -271,3 +271,20 @@ def test_a_rare_first_chunk_of_several_tokens_has_no_time_to_second_token():
     summary = summary_of([row(i) for i in range(199)] + [odd])
     longest = value(summary, "time_to_second_token", "max")
     assert (longest.value, longest.n) == (10 * MS, 199)
+
+
+def test_answers_that_are_not_streamed_have_throughput_and_latency_but_no_first_token() -> None:
+    whole = {"first_token_ns": None, "last_token_ns": None, "chunk_offsets_ns": [], "chunk_tokens": []}
+    rows = [row(index, **whole) for index in range(40)]
+    run = manifest([measurement(len(rows))])
+    run = dataclasses.replace(run, points=[dataclasses.replace(point, streamed=False) for point in run.points])
+    (summary,) = summarise(run, table(rows))
+    metrics = summary.repetitions[0].metrics
+    for name in ("time_to_first_token", "inter_token_latency", "time_per_output_token"):
+        (reason,) = {value.reason for value in metrics[name].values()}
+        assert reason == "not available: the answers were not streamed"
+    streamed = summarise(manifest([measurement(len(rows))]), table([row(index) for index in range(40)]))[0]
+    for name in ("request_throughput", "output_token_throughput", "total_token_throughput", "request_latency"):
+        values = {statistic: value.value for statistic, value in metrics[name].items()}
+        assert any(values.values())
+        assert values == {key: value.value for key, value in streamed.repetitions[0].metrics[name].items()}, name

@@ -8,6 +8,7 @@ from tritonclient.grpc import service_pb2
 
 from harness.protocols.grpc_frames import Call
 from harness.protocols.triton_answer import decode
+from harness.protocols.triton_grpc import ModelContract, RequestEncoder
 
 COUNT = np.dtype("<i4")
 
@@ -124,3 +125,44 @@ def test_a_lost_connection_is_a_connect_error_before_the_first_chunk_and_a_bad_s
 
 def test_a_stream_without_a_final_response_is_bad() -> None:
     assert decode(_call([_message(_text("a"))])).outcome == "bad_stream"
+
+
+def _string(text: str) -> bytes:
+    return len(text).to_bytes(4, "little") + text.encode()
+
+
+def test_the_llm_api_model_repeats_its_text_and_sends_numbers_as_strings() -> None:
+    messages = []
+    for text in ("a", "a b", "a b c"):
+        response = service_pb2.ModelStreamInferResponse()
+        infer = response.infer_response
+        infer.model_name = "tensorrt_llm"
+        infer.parameters["triton_final_response"].bool_param = text == "a b c"
+        for name, value in (("text_output", text), ("arrival_time_ns", "12345678"), ("last_token_time_ns", "1e3")):
+            output = infer.outputs.add()
+            output.name, output.datatype = name, "BYTES"
+            output.shape.extend([1])
+            infer.raw_output_contents.append(_string(value))
+        messages.append(bytes(response.SerializeToString()))
+    answer = decode(_call(messages))
+    assert (answer.outcome, answer.text, answer.chunk_tokens) == ("ok", b"a b c", [1, 1, 1])
+    assert (answer.server_arrival_ns, answer.server_last_token_ns) == (12345678, 1000)
+
+
+def test_an_answer_that_was_not_streamed_has_counts_and_no_chunks() -> None:
+    call = _call([_message(_text("a b c", 3), final=True)])
+    call.streamed = False
+    answer = decode(call)
+    assert (answer.outcome, answer.chunk_stamps_ns, answer.chunk_tokens) == ("ok", [], [])
+    assert (answer.output_tokens_server, answer.text) == (3, b"a b c")
+
+
+def test_a_prompt_in_front_of_whole_token_ids_is_no_output() -> None:
+    contract = ModelContract(
+        "tensorrt_llm", {"input_ids": "INT32", "input_lengths": "INT32", "request_output_len": "INT32"}
+    )
+    ids = np.arange(10, 14, dtype=np.int32)
+    both = np.concatenate([ids, np.arange(3, dtype=np.int32)]).astype(COUNT)
+    call = _call([_message({"output_ids": both.tobytes(), "sequence_length": np.int32(7).tobytes()}, final=True)])
+    call.request, call.streamed = RequestEncoder(contract).ids("r", ids, 3), False
+    assert decode(call).output_tokens_client == 3

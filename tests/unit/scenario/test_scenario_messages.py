@@ -42,7 +42,7 @@ ONE_CHANGE = {
     "an unknown key that is like nothing": (
         "  on: embedded",
         "  zzz: 1",
-        ["5:3: target.zzz: unknown key; allowed here: engine, on, model, attach"],
+        ["5:3: target.zzz: unknown key; allowed here: engine, on, model, protocol, attach"],
     ),
     "a misspelt required key is one message": (
         "  concurrency:",
