@@ -117,6 +117,15 @@ class RunFolder:
             self.merge_requests(self.manifest().measurements)
         return _read_parquet(self.path / "requests.parquet", REQUESTS)
 
+    def request_batches(self, columns: Sequence[str], rows: int = ROW_GROUP_ROWS) -> Iterator[pa.RecordBatch]:
+        """Some columns of the request records, so many rows at a time: no table of the whole is made."""
+        if self._parts("requests") or not (self.path / "requests.parquet").exists():
+            self.merge_requests(self.manifest().measurements)
+        wanted = pa.schema([REQUESTS.field(name) for name in columns])
+        with pq.ParquetFile(self.path / "requests.parquet") as file:
+            for batch in file.iter_batches(batch_size=rows, columns=list(columns)):
+                yield batch.select(list(columns)).cast(wanted)
+
     def telemetry(self) -> pa.Table:
         """All telemetry samples (schema TELEMETRY), sorted by time."""
         return self._merged("telemetry", TELEMETRY, ["time_ns"])
@@ -238,7 +247,7 @@ def _write_parquet(table: pa.Table, path: Path) -> None:
 
 def _read_parquet(path: Path, schema: pa.Schema) -> pa.Table:
     try:
-        table = pq.read_table(path)
+        table = _by_row_group(path)
     except FileNotFoundError:
         raise RunFolderError(f"{path} is missing") from None
     except (pa.ArrowInvalid, OSError) as error:
@@ -249,6 +258,13 @@ def _read_parquet(path: Path, schema: pa.Schema) -> pa.Table:
     if missing:
         raise RunFolderError(f"{path} lacks the column {missing[0]!r}")
     return table.select(schema.names).cast(schema)
+
+
+def _by_row_group(path: Path) -> pa.Table:
+    """The whole file, one row group after the other: all at once would take nearly twice the memory of the table."""
+    with pq.ParquetFile(path) as file:
+        groups = [file.read_row_group(number) for number in range(file.num_row_groups)]
+        return pa.concat_tables(groups) if groups else file.schema_arrow.empty_table()
 
 
 def _remove(paths: Sequence[Path]) -> None:
