@@ -5,17 +5,22 @@ And what lies beside the records: calibration, results of other tools, a cross-c
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fixture_run import Options as ClosedOptions
+from fixture_run import edited
 from open_loop_run import ONE_CLIENT, Options, write_open_loop_run
 from read_page import read
-from report_runs import view
+from report_runs import SMALL, view
 
 from harness.errors import RunFolderError
 from harness.records.manifest import Point
+from harness.records.store import RunFolder
 from harness.report import loads, markdown, render
 from harness.report.shown import Cell, Curves, Distributions, Panel, Section, View
 from harness.scenario.schema import Scenario
@@ -200,3 +205,14 @@ def test_a_damaged_file_beside_the_records_is_said_by_name(tmp_path: Path, name:
     (folder.path / name).write_text("{}", encoding="utf-8")
     with pytest.raises(RunFolderError, match=name):
         view(folder)
+
+
+def test_a_run_with_both_kinds_of_load_keeps_them_apart(run_with: Callable[[ClosedOptions], RunFolder]) -> None:
+    folder = run_with(SMALL)
+    closed, other = folder.manifest().points
+    opened = dataclasses.replace(other, load_kind="open_loop", concurrency=None, request_rate_per_s=20.0)
+    mixed = view(edited(folder, points=[closed, opened]))
+    named = [(row.workload, row.load) for row in mixed.table.rows]
+    assert named == [("short · closed loop", "concurrency 4"), ("short · open loop", "20 req/s")]
+    assert "In the open loop TTFT and latency count from the intended instant" in mixed.sentence
+    assert render.html(mixed)
