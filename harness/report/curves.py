@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.metrics.catalog import METRICS
 from harness.metrics.results import POINT_VALUE, Value
 from harness.report.numbers import digits, exactly, on_screen, overloaded, plain, screen_unit, span
-from harness.report.places import Place, closed_loop, load_axis, series_of
+from harness.report.places import Place, closed_loop, load_axis, overload, series_of
 from harness.report.shown import Curves, FigureView, HeatCell, HeatMap, HeatMaps, Limit, Line, Panel, TextTable
 
 PERCENTILES = ("p50", "p90", "p95", "p99")
@@ -93,7 +93,7 @@ def percentiles(found: Sequence[Place]) -> FigureView:
         title=f"Percentiles of {names} against {load_axis(found).partition(' (')[0]}",
         description="One row per workload, one column per metric; lines for p50, p90, p95 and p99.",
         caption=f"A percentile is drawn where enough requests were measured for it. {_marks_note(found)}"
-        f"{'' if closed_loop(found) else ' Dotted: the same from the send.'}"
+        f"{'' if closed_loop(found) else ' Thin dots: the same from the send.'}"
         if drawn
         else "Not drawn: no point has a percentile; too few requests succeeded.",
         content=Curves(rows) if drawn else None,
@@ -143,7 +143,7 @@ def _from_send(series: Sequence[Place], metric: str) -> list[Line]:
         known = [(x, _shown(value)) for x, value in points if value.value is not None]
         if known:
             x, y = zip(*known, strict=True)
-            lines.append(Line("from send" if style == 0 else "", x, y, style, faint=True))
+            lines.append(Line("", x, y, style, faint=True))
     return lines
 
 
@@ -210,8 +210,16 @@ def _marks_note(found: Sequence[Place]) -> str:
 
 
 def _missing(found: Sequence[Place], metric: str, statistic: str) -> str:
-    lacking = [place.label for place in found if place.value(metric, statistic).value is None]
-    return f" Without {statistic}, for lack of requests: {'; '.join(lacking)}." if lacking else ""
+    without = [place for place in found if place.value(metric, statistic).value is None]
+    lacking = [place.label for place in without if not overload(place)]
+    text = f" Without {statistic}, for lack of requests: {'; '.join(lacking)}." if lacking else ""
+    return text + overload_note(found)
+
+
+def overload_note(found: Sequence[Place]) -> str:
+    """Which points show no latency because they were overloaded."""
+    labels = [f"{place.label} ({overload(place)})" for place in found if overload(place)]
+    return f" Left out, because overloaded: {'; '.join(labels)}." if labels else ""
 
 
 def figure_table(found: Sequence[Place], asked: Sequence[tuple[str, str]]) -> TextTable:

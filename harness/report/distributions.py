@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.metrics.curves import Curve
-from harness.report.curves import PERCENTILES, SHORT_TITLES, figure_table
+from harness.report.curves import PERCENTILES, SHORT_TITLES, figure_table, overload_note
 from harness.report.numbers import on_screen
-from harness.report.places import Place, series_of
+from harness.report.places import Place, overload, series_of
 from harness.report.recorded import REPETITIONS_DRAWN, PointKey, Recorded
 from harness.report.shown import Distributions, FigureView, Line, Panel
 
@@ -37,6 +37,7 @@ def distributions(found: Sequence[Place], records: Mapping[PointKey, Recorded]) 
         description="Share of requests (left) or of gaps between chunks (right) that took at most the time on the "
         "horizontal axis, which is logarithmic. One line per load level and repetition, one row per workload.",
         caption=f"{_repetition_note(found)}A curve that ends below 1 has requests that failed or never finished."
+        f"{overload_note(found)}"
         if drawn
         else "Not drawn: no request of any window received a token.",
         content=Distributions(rows) if drawn else None,
@@ -48,7 +49,7 @@ def _panel(name: str, metric: str, series: Sequence[Place], records: Mapping[Poi
     lines = [
         _line(place, style, curve)
         for style, place in enumerate(series)
-        for curve in records[place.key].curves.get(metric, ())
+        for curve in (() if overload(place) else records[place.key].curves.get(metric, ()))
     ]
     return Panel(
         title=f"{name}: {SHORT_TITLES[metric]}",

@@ -46,11 +46,6 @@ _REST = (
     _Asked("Throughput", "output tokens", "output_token_throughput", POINT_VALUE),
     _Asked("Throughput", "per user p50", "output_token_throughput_per_user", "p50"),
 )
-_LAG = (
-    _Asked("Schedule lag", "p50", "schedule_lag", "p50"),
-    _Asked("Schedule lag", "p99", "schedule_lag", "p99"),
-    _Asked("Schedule lag", "max", "schedule_lag", "max"),
-)
 _PER_GPU = (_Asked("Throughput", "per GPU", "output_token_throughput_per_gpu", POINT_VALUE),)
 _QUALITY = (
     _Asked("Within bounds", "goodput", "goodput", POINT_VALUE),
@@ -71,7 +66,7 @@ OPEN_LOOP_NOTE = (
 )
 INSTRUMENT_NOTE = (
     " Instrument: how wrong the load generator itself may be at this load, as calibrated on this host: the median "
-    "error of a TTFT, below it the 99th percentile, and that of a gap between chunks. “≥”: more in flight than was "
+    "error of a TTFT, below it its 99th percentile and that of a gap between chunks. “≥”: more in flight than was "
     "calibrated."
 )
 NOT_CALIBRATED_NOTE = " The instrument's own error is not calibrated: harness calibrate."
@@ -85,9 +80,10 @@ def points_table(found: Sequence[Place]) -> PointsTable:
     rows = tuple(_row(place, asked, footnotes, opened=opened, calibrated=calibrated) for place in found)
     columns = (
         Column("", "n", ""),
-        *((Column("Requests", "offered", "/s"), Column("Requests", "served", "/s")) if opened else ()),
+        *((Column("Requests", "served", "/s"),) if opened else ()),
         *(Column(a.group, a.label, _unit(a)) for a in asked),
-        *((Column("Instrument ±", "TTFT", "ms"), Column("Instrument ±", "gap", "ms")) if calibrated else ()),
+        *((Column("Schedule lag", "p99", "ms"),) if opened else ()),
+        *((Column("Instrument ±", "TTFT", "ms"),) if calibrated else ()),
     )
     note = NOTE + (OPEN_LOOP_NOTE if opened else IN_FLIGHT_NOTE)
     note += INSTRUMENT_NOTE if calibrated else NOT_CALIBRATED_NOTE
@@ -101,7 +97,7 @@ def _columns(found: Sequence[Place]) -> tuple[_Asked, ...]:
     quality = _QUALITY if _any(found, _QUALITY) else ()
     opened = not closed_loop(found)
     rest = tuple(a for a in _REST if not (opened and a.metric == "request_throughput"))  # shown as “served”
-    return (*_LATENCY, *spacing, *rest, *per_gpu, *quality, *_ERRORS, *(_LAG if opened else ()))
+    return (*_LATENCY, *spacing, *rest, *per_gpu, *quality, *_ERRORS)
 
 
 def _any(found: Sequence[Place], asked: Sequence[_Asked]) -> bool:
@@ -121,10 +117,11 @@ def _unit(asked: _Asked) -> str:
 
 def _row(place: Place, asked: Sequence[_Asked], footnotes: Footnotes, *, opened: bool, calibrated: bool) -> PointRow:
     cells = tuple(_cell(place, a, footnotes) for a in asked)
-    rates = (_offered(place, footnotes), cell(place.value("request_throughput", POINT_VALUE), footnotes))
-    errors = _instrument(place) if calibrated else ()
+    rates = (_served(place, footnotes),)
+    lag = (_lag(place, footnotes),) if opened else ()
+    errors = (_instrument(place),) if calibrated else ()
     load = place.load_label if opened else place.load_text
-    shown = (_count(place), *(rates if opened else ()), *cells, *errors)
+    shown = (_count(place), *(rates if opened else ()), *cells, *lag, *errors)
     return PointRow(place.point.point_id, place.series, load, place.status, shown)
 
 
@@ -136,24 +133,28 @@ def _cell(place: Place, asked: _Asked, footnotes: Footnotes) -> Cell:
     return made if sent.value is None else replace(made, beside=f"send {bare(sent)}")
 
 
-def _offered(place: Place, footnotes: Footnotes) -> Cell:
-    if place.summary is None:
-        return cell(place.value("request_throughput", POINT_VALUE), footnotes)
-    return cell(offered_rate(place.summary), footnotes)
+def _served(place: Place, footnotes: Footnotes) -> Cell:
+    made = cell(place.value("request_throughput", POINT_VALUE), footnotes)
+    offered = None if place.summary is None else offered_rate(place.summary)
+    return made if offered is None or offered.value is None else replace(made, beside=f"offered {bare(offered)}")
 
 
-def _instrument(place: Place) -> tuple[Cell, Cell]:
-    """The instrument's errors of TTFT and of gaps at the load of a point."""
+def _lag(place: Place, footnotes: Footnotes) -> Cell:
+    made, most = cell(place.value("schedule_lag", "p99"), footnotes), place.value("schedule_lag", "max")
+    return made if most.value is None else replace(made, beside=f"max {bare(most)}")
+
+
+def _instrument(place: Place) -> Cell:
+    """The instrument's errors at the load of a point: of TTFT, and of the gaps between chunks."""
     error = place.instrument
-    if error is None:
-        return Cell("n/a", kind="missing"), Cell("n/a", kind="missing")
+    if error is None or error.time_to_first_token_p50_ns is None:
+        return Cell("n/a", kind="missing")
     sign = "≥ " if error.beyond_calibrated else ""
     first, worst, gap = (
-        None if ns is None else sign + digits(on_screen(ns, "ns"))
+        "n/a" if ns is None else digits(on_screen(ns, "ns"))
         for ns in (error.time_to_first_token_p50_ns, error.time_to_first_token_p99_ns, error.gap_p99_ns)
     )
-    ttft = Cell("n/a", kind="missing") if first is None else Cell(first, "" if worst is None else f"p99 {worst}")
-    return ttft, Cell("n/a", kind="missing") if gap is None else Cell(gap)
+    return Cell(sign + first, f"gap p99 {gap}", beside=f"p99 {worst}")
 
 
 def _count(place: Place) -> Cell:

@@ -77,4 +77,6 @@ def process(load: Load) -> str:
             return "recorded arrivals"
         case OpenLoop():
             return "Poisson arrivals at a changing rate"
-    return "arrivals of each tenant's own"
+        case MultiTenant():
+            return "arrivals of each tenant's own"
+    return "arrivals as planned"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from harness.analysis.thresholds import LATE_ARRIVAL_MS
 from harness.metrics.results import POINT_VALUE
 from harness.metrics.schedule import offered_rate, unsent
-from harness.report.numbers import digits, plain, span
+from harness.report.numbers import plain, span
 from harness.report.places import Place, overload
 from harness.report.recorded import PointKey, Recorded
 from harness.report.shown import Section, TextTable
@@ -46,7 +46,7 @@ def _row(place: Place, recorded: Recorded) -> tuple[str, ...]:
     planned = place.point.request_rate_per_s
     return (
         place.label,
-        "–" if planned is None else digits(planned),
+        "–" if planned is None else f"{planned:g}",
         *(f"{plain(rate)} ({interval})" if (interval := span(rate)) else plain(rate) for rate in rates),
         str(unsent(place.summary)),
         str(recorded.sent_late),

@@ -17,7 +17,6 @@ WANTED = {
     ("", "n"): "n",
     ("TTFT", "p50"): "TTFT",
     ("TTFT", "p95"): "TTFT",
-    ("Requests", "offered"): "offered",
     ("Requests", "served"): "served",
     ("Throughput", "output tokens"): "output\ntokens",
     ("Errors", "ratio"): "errors",

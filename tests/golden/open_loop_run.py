@@ -117,7 +117,7 @@ def _requests(point: Point, start_ns: int, source: random.Random, *, tenants: bo
     free = [start_ns] * SLOTS
     intended = start_ns + round(source.expovariate(point.request_rate_per_s) * S)
     while intended < end_ns:
-        lag = round(source.uniform(60_000, 300_000)) + (120 * MS if source.random() < 0.004 else 0)
+        lag = round(source.uniform(60_000, 300_000)) + (20 * MS if source.random() < 0.004 else 0)
         sent = intended + lag
         begins = max(sent, heapq.heappop(free))
         first = begins + PREFILL_NS + source.randrange(4 * MS)
