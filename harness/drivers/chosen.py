@@ -12,9 +12,10 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from harness.drivers import planned
 from harness.drivers.driver import Driver
 from harness.drivers.locust.driver import LocustDriver
-from harness.drivers.perf_analyzer import install, planned, refusals
+from harness.drivers.perf_analyzer import install, refusals
 from harness.drivers.perf_analyzer.driver import PerfAnalyzerDriver
 from harness.drivers.task import Event, MeasurementTask
 from harness.errors import UsageError

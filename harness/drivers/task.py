@@ -69,6 +69,7 @@ class MeasurementTask:
     tenant_headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     protocol: str = "triton_grpc"  # an entry of harness.protocols.table
     streamed: bool = True  # whether answers are asked for as streams
+    prompt_files: Mapping[str, str] = field(default_factory=dict)  # part → its file, of parts with prompts from one
 
     def to_json(self) -> str:
         """One line of JSON."""

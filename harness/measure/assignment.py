@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from harness.drivers.task import Address, MeasurementTask, TlsFiles
+from harness.plan.files import prompt_files
 from harness.protocols import openai
 from harness.protocols.contract import ModelContract, assumed, check
 from harness.records.manifest import Manifest, Point
@@ -62,12 +63,13 @@ def assignment(
         warm_up_requests=WARM_UP_REQUESTS_PER_USER * (point.concurrency or 0),
         window_ns=None if window_s is None else from_seconds(window_s),
         window_requests=phases.window_requests,
-        drain_limit_ns=from_seconds(phases.drain_limit_s or scenario.request.timeout_s),
+        drain_limit_ns=from_seconds(scenario.drain_limit_s),
         store_prompts=scenario.store_prompts,
         max_in_flight=getattr(scenario.load, "concurrency_cap", None),
         tenant_headers={tenant.name: dict(tenant.headers) for tenant in scenario.tenants},
         protocol=endpoint.protocol,
         streamed=scenario.request.stream,
+        prompt_files=prompt_files(scenario, point.workload),
     )
 
 

@@ -16,6 +16,7 @@ class Answer:
     chunk_tokens: list[int] = field(default_factory=list)  # output tokens in each; as counted or as assumed
     tokens_counted: bool = False  # the server said how many; else one token per non-empty chunk was assumed
     text: bytes = b""  # the whole output text, where the model returns text
+    output_ids: bytes = b""  # the whole output as int32, little-endian, where the model returns ids
     input_tokens_server: int | None = None
     output_tokens_server: int | None = None
     output_tokens_client: int | None = None  # counted from the ids received

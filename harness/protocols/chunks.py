@@ -74,6 +74,7 @@ class Chunks:
             chunk_tokens=tokens if streamed else [],
             tokens_counted=counted,
             text=b"" if self._are_ids else b"".join(texts),
+            output_ids=b"".join(texts)[len(prompt()) if echoed else 0 :] if self._are_ids else b"",
             input_tokens_server=self.input_tokens,
             output_tokens_server=self.total_tokens if self.total_tokens is not None else by_server,
             output_tokens_client=sum(tokens) if self._are_ids and by_server is None else None,

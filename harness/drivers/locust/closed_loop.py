@@ -10,6 +10,7 @@ import gevent.event
 
 from harness.drivers.locust.execution import Execution
 from harness.drivers.locust.requests import Session
+from harness.protocols.answer import Answer
 
 BACK_OFF_FIRST_S, BACK_OFF_MOST_S = 0.05, 1.0
 
@@ -36,16 +37,16 @@ class ClosedLoop:
     def _live(self) -> None:
         failures = 0
         while (session := self._next_session()) is not None:
-            done_ns = 0
-            for number, planned in enumerate(session):
-                intended_ns = done_ns + planned.think_time_ns if number else None
+            before: Answer | None = None
+            for turn in session:
+                planned = turn if before is None else turn.after(before)
+                intended_ns = None if before is None else before.done_ns + turn.think_time_ns
                 if intended_ns is not None:
                     self._sleep_until(intended_ns)
                 if not self._execution.phases.may_send:
                     return
-                finished = self._execution.execute(planned, intended_ns)
-                done_ns = finished.answer.done_ns
-                failures = 0 if finished.answer.outcome in ("ok", "cancelled") else failures + 1
+                before = self._execution.execute(planned, intended_ns).answer
+                failures = 0 if before.outcome in ("ok", "cancelled") else failures + 1
                 if failures:
                     self._over.wait(back_off_s(failures))
 

@@ -20,11 +20,10 @@ from harness.drivers.locust.requests import Session
 
 
 class Arrival(NamedTuple):
-    """A turn of a session, due at an instant."""
+    """The first of these turns of a session is due at an instant; the others follow it."""
 
     intended_ns: int
-    session: Session
-    turn: int
+    turns: Session
 
 
 class OpenLoop:
@@ -36,9 +35,9 @@ class OpenLoop:
         self._active = 0
         self._queue: deque[Arrival] = deque()
         self._greenlets = gevent.pool.Group()
-        self._pacer: Pacer[tuple[Session, int]] = Pacer(self._due)
+        self._pacer: Pacer[Session] = Pacer(self._due)
         for session in sessions:
-            self._pacer.add(start_ns + (session[0].intended_offset_ns or 0), (session, 0))
+            self._pacer.add(start_ns + (session[0].intended_offset_ns or 0), session)
 
     exhausted_ns: int | None = None  # an open loop may run out of arrivals: its cohort is planned
 
@@ -70,17 +69,17 @@ class OpenLoop:
             until_ns = max(until_ns, phases.window_end_ns - 1)
         unsent = [*self._queue]
         self._queue.clear()
-        for intended_ns, (session, turn) in self._pacer.close(until_ns):
+        for intended_ns, turns in self._pacer.close(until_ns):
             phases.on_taken(intended_ns)
-            unsent.append(Arrival(intended_ns, session, turn))
+            unsent.append(Arrival(intended_ns, turns))
         why = "due, but the load had ended" if phases.ended == "window_over" else phases.ended.replace("_", " ")
         for arrival in unsent:
             phases.on_done(arrival.intended_ns)
-            self._execution.not_sent(arrival.session[arrival.turn], arrival.intended_ns, why)
+            self._execution.not_sent(arrival.turns[0], arrival.intended_ns, why)
 
-    def _due(self, intended_ns: int, item: tuple[Session, int]) -> None:
+    def _due(self, intended_ns: int, turns: Session) -> None:
         self._execution.phases.on_taken(intended_ns)
-        arrival = Arrival(intended_ns, *item)
+        arrival = Arrival(intended_ns, turns)
         if self._most is not None and self._active >= self._most:
             self._queue.append(arrival)
         else:
@@ -91,11 +90,11 @@ class OpenLoop:
         self._greenlets.start(gevent.Greenlet(self._serve, arrival))
 
     def _serve(self, arrival: Arrival) -> None:
-        finished = self._execution.execute(arrival.session[arrival.turn], arrival.intended_ns)
+        finished = self._execution.execute(arrival.turns[0], arrival.intended_ns)
         self._active -= 1
-        following = arrival.turn + 1
-        if following < len(arrival.session) and self._execution.phases.may_send:
-            due_ns = finished.answer.done_ns + arrival.session[following].think_time_ns
-            self._pacer.add(due_ns, (arrival.session, following))
+        if len(arrival.turns) > 1 and self._execution.phases.may_send:
+            following, *rest = arrival.turns[1:]
+            due_ns = finished.answer.done_ns + following.think_time_ns
+            self._pacer.add(due_ns, [following.after(finished.answer), *rest])
         if self._queue and self._execution.phases.may_send:
             self._send(self._queue.popleft())

@@ -5,20 +5,20 @@ The share of worker k of n are the sessions whose number modulo n is k; a reques
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+import numpy as np
 
+from harness.drivers import planned
+from harness.drivers.locust.conversation import Continuation, Conversation
+from harness.drivers.planned import PlannedRow, Prompts
 from harness.drivers.task import MeasurementTask
-from harness.errors import RunFolderError
 from harness.plan import traceparent
-from harness.plan.prompts import PromptKey, PromptSource
+from harness.protocols.answer import Answer
 from harness.protocols.contract import ModelContract
-from harness.protocols.encoder import Encoder, Header, RequestOptions
+from harness.protocols.encoder import Header, RequestOptions
 from harness.protocols.table import PROTOCOLS
 from harness.records.schemas import request_id
 
@@ -44,6 +44,13 @@ class PlannedRequest:
     input_tokens_exact: bool  # the client's own tokenizer counted them
     metadata: tuple[Header, ...] = ()  # headers of this request alone
     streamed: bool = True
+    continuation: Continuation | None = None  # until the reply before it is known there is no message
+
+    def after(self, reply: Answer) -> PlannedRequest:
+        """This turn, ready to be sent after the reply to the turn before it."""
+        if self.continuation is None:
+            return self
+        return dataclasses.replace(self, message=self.continuation.message(reply), continuation=None)
 
 
 Session = Sequence[PlannedRequest]  # its turns in order; most have one
@@ -59,44 +66,55 @@ class PlanShare:
 
 def build(task: MeasurementTask, worker: int = 0, workers: int = 1) -> PlanShare:
     """The share of one worker, in the order of the plan. Raises RunFolderError when the plan has no requests at all."""
-    sessions = _sessions(_rows(task))
+    sessions = _sessions(planned.read(task))
     if task.concurrency is None:
         sessions.sort(key=lambda rows: rows[0].intended_offset_ns or 0)
-    compose = _composer(task)
-    mine = sessions[worker::workers]
-    return PlanShare([[compose(row) for row in rows] for rows in mine], _window_length_ns(task, sessions))
+    composer = _Composer(task)
+    mine = [composer.session(rows) for rows in sessions[worker::workers]]
+    return PlanShare(mine, _window_length_ns(task, sessions))
 
 
-def _sessions(rows: list[_Row]) -> list[list[_Row]]:
+def _sessions(rows: list[PlannedRow]) -> list[list[PlannedRow]]:
     """Rows of one session together, sessions in the order of their first row."""
-    grouped: dict[str | int, list[_Row]] = {}
+    grouped: dict[str | int, list[PlannedRow]] = {}
     for row in rows:
         grouped.setdefault(row.number if row.session_id is None else row.session_id, []).append(row)
     return list(grouped.values())
 
 
-def _window_length_ns(task: MeasurementTask, sessions: Sequence[Sequence[_Row]]) -> int | None:
+def _window_length_ns(task: MeasurementTask, sessions: Sequence[Sequence[PlannedRow]]) -> int | None:
     if task.concurrency is not None or task.window_ns is not None:
         return task.window_ns
-    planned = [row.intended_offset_ns for rows in sessions for row in rows if row.phase == "window"]
-    last = max((offset for offset in planned if offset is not None), default=None)
+    offsets = [row.intended_offset_ns for rows in sessions for row in rows if row.phase == "window"]
+    last = max((offset for offset in offsets if offset is not None), default=None)
     return None if last is None else last + 1 - task.warm_up_ns
 
 
-def _composer(task: MeasurementTask) -> Callable[[_Row], PlannedRequest]:
-    source = PromptSource.from_tokenizer(Path(task.tokenizer), task.prompt_seed) if task.tokenizer else None
-    source = source or PromptSource.without_tokenizer(task.prompt_seed)
-    contract = ModelContract(task.model, task.inputs, task.outputs, task.batched)
-    encoder = PROTOCOLS[task.protocol].encoder(contract, options_of(task))
-    takes_text = contract.takes_text
-    write = _compose_text if takes_text else _compose_ids
+class _Composer:
+    """Makes the requests of a task from the rows of its plan."""
 
-    def compose(row: _Row) -> PlannedRequest:
-        name = request_id(task.point_id, task.arm, task.repetition, row.number)
-        headers = _headers(task, row)
+    def __init__(self, task: MeasurementTask) -> None:
+        contract = ModelContract(task.model, task.inputs, task.outputs, task.batched)
+        self._task = task
+        self._prompts = Prompts(task)
+        self._encoder = PROTOCOLS[task.protocol].encoder(contract, options_of(task))
+        self._takes_text = contract.takes_text
+        self._exact = self._prompts.exact or not contract.takes_text
+
+    def session(self, rows: Sequence[PlannedRow]) -> Session:
+        """The requests of one session, turn after turn."""
+        if len(rows) == 1 or all(row.new_input_tokens is None for row in rows):
+            return [self._request(row) for row in rows]
+        conversation = Conversation(self._prompt(rows[0]), of_ids=not self._takes_text)
+        return [self._request(row, conversation) for row in rows]
+
+    def _request(self, row: PlannedRow, conversation: Conversation | None = None) -> PlannedRequest:
+        encode, continuation = self._encoder_of(row), None
+        if conversation is not None and row.new_input_tokens is not None:
+            continuation = Continuation(conversation, self._new(row, row.new_input_tokens), encode)
         return PlannedRequest(
             index=row.number,
-            request_id=name,
+            request_id=self._request_id(row),
             workload_part=row.workload_part,
             tenant=row.tenant,
             session_id=row.session_id,
@@ -108,34 +126,30 @@ def _composer(task: MeasurementTask) -> Callable[[_Row], PlannedRequest]:
             think_time_ns=row.think_time_ns or 0,
             cancel_after_tokens=row.cancel_after_tokens,
             cancel_after_ns=row.cancel_after_ns,
-            message=write(encoder, source, name, _key(task, row.number), row, headers),
-            input_tokens_exact=source.exact or not takes_text,
-            metadata=headers,
-            streamed=task.streamed,
+            message=b"" if continuation else encode(self._prompt(row)),
+            input_tokens_exact=self._exact and continuation is None,
+            metadata=_headers(self._task, row),
+            streamed=self._task.streamed,
+            continuation=continuation,
         )
 
-    return compose
+    def _request_id(self, row: PlannedRow) -> str:
+        return request_id(self._task.point_id, self._task.arm, self._task.repetition, row.number)
 
+    def _prompt(self, row: PlannedRow) -> bytes:
+        """The prompt as bytes: UTF-8, or ids."""
+        return self._prompts.text(row) if self._takes_text else self._prompts.ids(row).tobytes()
 
-class _Row(NamedTuple):
-    """The columns of a plan row that a request needs, named as in the schema PLAN (`number` is `index` there)."""
+    def _new(self, row: PlannedRow, tokens: int) -> bytes:
+        """What the turn adds, as bytes."""
+        return self._prompts.new_text(row, tokens) if self._takes_text else self._prompts.new_ids(row, tokens).tobytes()
 
-    number: int
-    workload_part: str
-    tenant: str
-    session_id: str | None
-    turn: int | None
-    input_tokens: int
-    output_tokens: int
-    timeout_ns: int
-    prompt_seed: int
-    prefix_ids: list[int] | None
-    phase: str | None
-    intended_offset_ns: int | None
-    think_time_ns: int | None
-    cancel_after_tokens: int | None
-    cancel_after_ns: int | None
-    traced: bool
+    def _encoder_of(self, row: PlannedRow) -> Callable[[bytes], bytes]:
+        """The bytes of the row's request from its prompt."""
+        name, extra, encoder = self._request_id(row), _headers(self._task, row), self._encoder
+        if self._takes_text:
+            return lambda prompt: encoder.text(name, prompt, row.output_tokens, extra)
+        return lambda prompt: encoder.ids(name, np.frombuffer(prompt, np.int32), row.output_tokens, extra)
 
 
 def options_of(task: MeasurementTask) -> RequestOptions:
@@ -145,37 +159,9 @@ def options_of(task: MeasurementTask) -> RequestOptions:
     return RequestOptions(task.streamed, f"{host}:{address.port}", address.base_path, address.headers)
 
 
-def _rows(task: MeasurementTask) -> list[_Row]:
-    path = Path(task.run_folder) / "plan.parquet"
-    mine = (pc.field("point_id") == task.point_id) & (pc.field("repetition") == task.repetition)
-    mine &= pc.field("arm").is_null() if task.arm is None else pc.field("arm") == task.arm
-    columns = ["index", *_Row._fields[1:]]
-    table = pq.read_table(path, columns=columns, filters=mine).sort_by("index")
-    if table.num_rows == 0:
-        raise RunFolderError(f"{path}: no requests planned for point {task.point_id}, repetition {task.repetition}")
-    return list(map(_Row._make, zip(*(table[name].to_pylist() for name in columns), strict=True)))
-
-
-def _key(task: MeasurementTask, index: int) -> PromptKey:
-    return PromptKey(task.salt, task.attempt, task.point_id, task.arm, task.repetition, index)
-
-
-def _headers(task: MeasurementTask, row: _Row) -> tuple[Header, ...]:
+def _headers(task: MeasurementTask, row: PlannedRow) -> tuple[Header, ...]:
     """Headers of this request alone: its tenant's, and the trace context of one that is to be traced."""
     of_tenant = tuple(sorted(task.tenant_headers.get(row.tenant, {}).items()))
-    traced = (traceparent.NAME, traceparent.traceparent(_key(task, row.number)))
-    return (*of_tenant, traced) if row.traced else of_tenant
-
-
-def _compose_text(
-    encoder: Encoder, source: PromptSource, name: str, key: PromptKey, row: _Row, extra: tuple[Header, ...]
-) -> bytes:
-    text = source.text(key, row.input_tokens, row.prompt_seed, row.prefix_ids)
-    return encoder.text(name, text, row.output_tokens, extra)
-
-
-def _compose_ids(
-    encoder: Encoder, source: PromptSource, name: str, key: PromptKey, row: _Row, extra: tuple[Header, ...]
-) -> bytes:
-    ids = source.ids(key, row.input_tokens, row.prompt_seed, row.prefix_ids)
-    return encoder.ids(name, ids, row.output_tokens, extra)
+    if not row.traced:
+        return of_tenant
+    return (*of_tenant, (traceparent.NAME, traceparent.traceparent(planned.key_of(task, row.number, turn=None))))

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from harness.drivers import planned
 from harness.drivers import task as tasks
-from harness.drivers.perf_analyzer import command, export, extent, inputs, install, planned, refusals, rows, wall_clock
+from harness.drivers.perf_analyzer import command, export, extent, inputs, install, refusals, rows, wall_clock
 from harness.drivers.perf_analyzer.child import Child, failure
 from harness.drivers.perf_analyzer.cut import Cut, cut
-from harness.drivers.perf_analyzer.planned import PlannedRow, Prompts
 from harness.drivers.perf_analyzer.rows import Matched
+from harness.drivers.planned import PlannedRow, Prompts
 from harness.drivers.task import Event, Finished, MeasurementTask, WorkerFinished
 from harness.errors import DriverFailed, RunFolderError, TargetNotReady
 from harness.records.schemas import REQUESTS

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from harness.drivers.perf_analyzer.planned import PlannedRow, Prompts
+from harness.drivers.planned import PlannedRow, Prompts
 
 Key = str | bytes
 
@@ -35,7 +35,7 @@ def constants(offered: Mapping[str, str]) -> dict[str, int | bool]:
 def entry(row: PlannedRow, prompts: Prompts, offered: Mapping[str, str]) -> tuple[Key, dict[str, Any]]:
     """(key, entry of the input file) of one planned request."""
     if "text_input" in offered:
-        text = prompts.text(row)
+        text = prompts.text(row).decode()
         own: dict[str, str | int | bool] = {"text_input": text, "max_tokens": row.output_tokens}
         return text, {name: _one(value) for name, value in {**own, **constants(offered)}.items()}
     ids = prompts.ids(row)

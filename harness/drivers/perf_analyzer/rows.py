@@ -15,7 +15,7 @@ import pyarrow as pa
 from harness.drivers.perf_analyzer.cut import Cut, Span
 from harness.drivers.perf_analyzer.export import Reply
 from harness.drivers.perf_analyzer.inputs import Key
-from harness.drivers.perf_analyzer.planned import PlannedRow
+from harness.drivers.planned import PlannedRow
 from harness.drivers.task import MeasurementTask
 from harness.errors import DriverFailed
 from harness.records.schemas import REQUESTS, request_id

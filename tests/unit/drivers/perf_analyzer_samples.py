@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.drivers.perf_analyzer.planned import PlannedRow
+from harness.drivers.planned import PlannedRow
 from harness.drivers.task import Address, MeasurementTask
 from harness.truth import models
 

@@ -10,8 +10,9 @@ import pytest
 from perf_analyzer_samples import offered_by, row, task
 from tritonclient.grpc import service_pb2
 
-from harness.drivers.perf_analyzer import command, inputs, planned, refusals
-from harness.drivers.perf_analyzer.planned import Prompts
+from harness.drivers import planned
+from harness.drivers.perf_analyzer import command, inputs, refusals
+from harness.drivers.planned import Prompts
 from harness.drivers.task import Address, TlsFiles
 from harness.errors import UsageError
 from harness.protocols.triton_grpc import ModelContract, RequestEncoder
@@ -25,7 +26,7 @@ def test_a_request_has_the_tensors_and_values_our_own_encoder_sends(model: str) 
     prompts = Prompts(task(model=model, inputs=offered))
     encoder = RequestEncoder(ModelContract(model, offered))
     if model == "ensemble":
-        message = encoder.text("id", prompts.text(planned_row).encode(), planned_row.output_tokens)
+        message = encoder.text("id", prompts.text(planned_row), planned_row.output_tokens)
     else:
         message = encoder.ids("id", prompts.ids(planned_row), planned_row.output_tokens)
     ours = service_pb2.ModelInferRequest.FromString(message)
@@ -92,6 +93,11 @@ def test_tls_files_reach_the_command_line() -> None:
         ({"address": Address("h", 1, None, {"authorization": "x"})}, {}, "authorization"),
         ({"address": Address("h", 1, TlsFiles(server_name="other"))}, {}, "server_name"),
         ({"inputs": {"prompt": "BYTES"}}, {}, "neither text_input nor input_ids"),
+        ({"protocol": "openai_chat"}, {}, "openai_chat"),
+        ({"streamed": False}, {}, "request.stream"),
+        ({"tenant_headers": {"people": {"x-tenant": "secret"}}}, {}, "x-tenant"),
+        ({}, {"traced": True}, "traceparent"),
+        ({}, {"session_id": "s", "turn": 1, "new_input_tokens": 4}, "history: reply"),
         ({}, {"session_id": "s"}, "sessions"),
         ({}, {"cancel_after_tokens": 3}, "cancel"),
         ({}, {"cancel_after_ns": 3}, "cancel"),

@@ -1,4 +1,4 @@
-"""The plan's rows of one repetition, as far as perf_analyzer needs them, with the prompts in clear."""
+"""The plan's rows of one repetition, and their prompts in clear: what every driver makes its requests from."""
 
 from __future__ import annotations
 
@@ -30,9 +30,13 @@ class PlannedRow(NamedTuple):
     timeout_ns: int
     prompt_seed: int
     prefix_ids: list[int] | None
+    phase: str | None
     intended_offset_ns: int | None
+    think_time_ns: int | None
     cancel_after_tokens: int | None
     cancel_after_ns: int | None
+    traced: bool
+    new_input_tokens: int | None
 
 
 def read(task: MeasurementTask) -> list[PlannedRow]:
@@ -48,29 +52,46 @@ def read(task: MeasurementTask) -> list[PlannedRow]:
 
 
 class Prompts:
-    """Writes the prompts of a task, the very ones the Locust driver sends."""
+    """Writes the prompts of a task: whichever driver sends them, they are the same. Raises UsageError."""
 
     def __init__(self, task: MeasurementTask) -> None:
         self._task = task
-        self._source = (
+        source = (
             PromptSource.from_tokenizer(Path(task.tokenizer), task.prompt_seed)
             if task.tokenizer
             else PromptSource.without_tokenizer(task.prompt_seed)
         )
+        self._source = source.with_files(task.prompt_files)
 
     @property
     def exact(self) -> bool:
         """The client's own tokenizer counted the tokens of a text."""
         return self._source.exact
 
-    def text(self, row: PlannedRow) -> str:
-        """The prompt as text."""
-        return self._source.text(self._key(row), row.input_tokens, row.prompt_seed, row.prefix_ids).decode()
+    def text(self, row: PlannedRow) -> bytes:
+        """The prompt as UTF-8."""
+        return self._source.text(
+            self._key(row), row.input_tokens, row.prompt_seed, row.prefix_ids, part=row.workload_part
+        )
 
     def ids(self, row: PlannedRow) -> Ids:
         """The prompt as token ids."""
-        return self._source.ids(self._key(row), row.input_tokens, row.prompt_seed, row.prefix_ids)
+        return self._source.ids(
+            self._key(row), row.input_tokens, row.prompt_seed, row.prefix_ids, part=row.workload_part
+        )
+
+    def new_text(self, row: PlannedRow, new_tokens: int) -> bytes:
+        """What a turn adds behind the reply before it."""
+        return self._source.new_text(self._key(row), row.input_tokens, new_tokens, row.prompt_seed, row.prefix_ids)
+
+    def new_ids(self, row: PlannedRow, new_tokens: int) -> Ids:
+        """As `new_text`, as token ids."""
+        return self._source.new_ids(self._key(row), row.input_tokens, new_tokens, row.prompt_seed, row.prefix_ids)
 
     def _key(self, row: PlannedRow) -> PromptKey:
-        task = self._task
-        return PromptKey(task.salt, task.attempt, task.point_id, task.arm, task.repetition, row.number)
+        return key_of(self._task, row.number, row.turn)
+
+
+def key_of(task: MeasurementTask, index: int, turn: int | None) -> PromptKey:
+    """The key of a row's prompt: the turns of a session share the key of their first."""
+    return PromptKey.of_row(task.salt, task.attempt, task.point_id, task.arm, task.repetition, index, turn)
