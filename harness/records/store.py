@@ -254,9 +254,11 @@ def _read_parquet(path: Path, schema: pa.Schema) -> pa.Table:
         raise RunFolderError(
             f"{path} is damaged: {str(error).splitlines()[0]}", hint="copy the run folder again, or measure again"
         ) from error
-    missing = [name for name in schema.names if name not in table.column_names]
-    if missing:
-        raise RunFolderError(f"{path} lacks the column {missing[0]!r}")
+    for field in schema:
+        if field.name not in table.column_names:  # an older run: a column that was added since is empty there
+            if not field.nullable:
+                raise RunFolderError(f"{path} lacks the column {field.name!r}")
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
     return table.select(schema.names).cast(schema)
 
 

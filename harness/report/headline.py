@@ -43,7 +43,7 @@ def _loads(found: Sequence[Place], scenario: Scenario) -> str:
     if opened:
         changing = loads.without_one_rate(scenario.load)
         rates = sorted({place.load for place in opened})
-        level = changing or f"{', '.join(f'{rate:g}' for rate in rates)} req/s"
+        level = changing or f"{', '.join(f'{rate:g}' for rate in rates)} {opened[0].unit}"
         words.append(f"{level} (open loop, {loads.process(scenario.load)})")
     return " and ".join(words) or "no load"
 

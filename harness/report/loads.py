@@ -13,8 +13,10 @@ from harness.scenario.arrivals import (
     rate_levels,
 )
 from harness.scenario.load import Load, MultiTenant, OpenLoop
+from harness.scenario.schema import Scenario
 
 CLOSED_LOOP, OPEN_LOOP = "closed_loop", "open_loop"
+REQUESTS, CONVERSATIONS, ARRIVALS = "req/s", "conversations/s", "arrivals/s"
 MOST_STEPS = 6  # named one by one
 
 
@@ -34,11 +36,20 @@ def name(point: Point, load: Load) -> str:
     return changing or f"{level(point):g}"
 
 
-def label(point: Point, load: Load) -> str:
-    """The load level in words."""
+def label(point: Point, load: Load, unit: str = REQUESTS) -> str:
+    """The load level in words. `unit`: what arrives, see `arriving`."""
     if is_closed(point):
         return f"concurrency {level(point):g}"
-    return without_one_rate(load) or f"{level(point):g} req/s"
+    return without_one_rate(load) or f"{level(point):g} {unit}"
+
+
+def arriving(point: Point, scenario: Scenario) -> str:
+    """The unit of the rate of arrivals: where turns follow each other, what arrives is a conversation."""
+    parts = [part for workload in scenario.workload if workload.name == point.workload for part in workload.parts]
+    talking = sum(part.sessions is not None for part in parts)
+    if not talking:
+        return REQUESTS
+    return CONVERSATIONS if talking == len(parts) else ARRIVALS
 
 
 def without_one_rate(load: Load) -> str | None:

@@ -26,6 +26,7 @@ class Place:
     load: float
     load_text: str  # the load level alone: `16`, `2.5`, `ramp 2 → 20 req/s`
     load_label: str  # the same in words
+    unit: str  # of the rate of an open loop's arrivals: req/s, or conversations/s
     summary: PointSummary | None
     validity: Validity
     objectives: Sequence[ObjectiveResult]
@@ -85,7 +86,8 @@ def places(
                 _series(point, manifest),
                 loads.level(point),
                 loads.name(point, scenario.load),
-                loads.label(point, scenario.load),
+                loads.label(point, scenario.load, loads.arriving(point, scenario)),
+                loads.arriving(point, scenario),
                 summary,
                 assessment.validity.get(point.point_id, Validity("SUSPECT")),
                 assessment.objectives.get(point.point_id, []),
@@ -143,4 +145,6 @@ def load_axis(found: Sequence[Place]) -> str:
         return "concurrency (requests in flight)"
     if not all(place.open_loop for place in found):
         return "load (concurrency, or requests per second)"
+    if any(place.unit != loads.REQUESTS for place in found):
+        return f"arrivals ({found[0].unit})"
     return "request rate, mean (req/s)" if any(place.changing for place in found) else "request rate, intended (req/s)"

@@ -24,7 +24,7 @@ def section(found: Sequence[Place], records: Mapping[PointKey, Recorded]) -> Sec
     opened = [place for place in found if place.open_loop and place.summary is not None]
     if not opened:
         return None
-    headers = ("point", "planned req/s", "offered", "served", "never sent", LATE, "lag p50", "lag p99", "lag max")
+    headers = ("point", "planned", "offered", "served", "never sent", LATE, "lag p50", "lag p99", "lag max")
     rows = tuple(_row(place, records[place.key]) for place in opened)
     texts = (ORIGIN, _sentence(opened, records))
     return Section("schedule", "The schedule: offered, sent, served", texts, (("", TextTable(headers, rows)),))
@@ -46,7 +46,7 @@ def _row(place: Place, recorded: Recorded) -> tuple[str, ...]:
     planned = place.point.request_rate_per_s
     return (
         place.label,
-        "–" if planned is None else f"{planned:g}",
+        "–" if planned is None else f"{planned:.4g} {place.unit}",
         *(f"{plain(rate)} ({interval})" if (interval := span(rate)) else plain(rate) for rate in rates),
         str(unsent(place.summary)),
         str(recorded.sent_late),

@@ -69,7 +69,7 @@ def test_the_load_is_a_request_rate_and_so_is_the_axis(seen: View) -> None:
 
 def test_offered_and_served_rates_and_the_lag_are_shown(seen: View) -> None:
     ((_, table),) = _section(seen.details, "schedule").tables
-    assert [row[1] for row in table.rows] == ["5", "10", "30"]
+    assert [row[1] for row in table.rows] == ["5 req/s", "10 req/s", "30 req/s"]
     offered, served = (row.split()[0] for row in table.rows[2][2:4])
     assert float(offered) > 1.1 * float(served)
     assert _cell(seen, 2, "Requests", "served").beside == f"offered {offered}"
@@ -194,8 +194,15 @@ def test_a_load_of_rates_is_named_by_its_rate() -> None:
     assert loads.process(load) == "Poisson arrivals"
 
 
-def _scenario(load: str) -> Scenario:
-    head = "version: 1\nname: x\ntarget: {engine: cpu-tiny}\nworkload: {input_tokens: 8, output_tokens: 4}\n"
+def test_where_turns_follow_each_other_conversations_arrive() -> None:
+    scenario = _scenario(ONE_CLIENT, ", sessions: {turns: 3, new_input_tokens: 4}")
+    point = Point(scenario.workload[0].name, "d", scenario.workload[0].name, "open_loop", None, 5.0, 1, 10, 8.0, 4.0)
+    assert loads.label(point, scenario.load, loads.arriving(point, scenario)) == "5 conversations/s"
+    assert loads.arriving(point, _scenario(ONE_CLIENT)) == "req/s"
+
+
+def _scenario(load: str, more: str = "") -> Scenario:
+    head = f"version: 1\nname: x\ntarget: {{engine: cpu-tiny}}\nworkload: {{input_tokens: 8, output_tokens: 4{more}}}\n"
     return read_strict(head + load, Scenario, Path("x.yaml"))
 
 
