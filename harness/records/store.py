@@ -94,8 +94,15 @@ class RunFolder:
         """Write a text file of the folder atomically; returns its path."""
         path = self.path / name
         draft = path.with_name(f".{name}.tmp")
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, path)
+        try:
+            draft.write_text(text, encoding="utf-8")
+            os.replace(draft, path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise RunFolderError(
+                f"cannot write {path}: {error.strerror or error}",
+                hint="make room or allow writing, then: harness run --resume, or harness report",
+            ) from error
         return path
 
     def part_path(self, kind: str, *labels: object) -> Path:
@@ -141,7 +148,7 @@ class RunFolder:
         Parts are removed once the merged file has been written and can be read back.
         """
         parts = self._parts("requests")
-        tables = [_read_stream(part, REQUESTS) for part in parts if _is_current(part, measurements)]
+        tables = [_read_stream(part, REQUESTS) for part in _current(parts, measurements)]
         path = self.path / "requests.parquet"
         if path.exists():
             tables.insert(0, _without_remeasured(_read_parquet(path, REQUESTS), tables))
@@ -183,16 +190,15 @@ def read_part(path: Path, schema: pa.Schema) -> pa.Table:
     return _read_stream(path, schema)
 
 
-def _is_current(part: Path, measurements: Sequence[Measurement]) -> bool:
-    """Whether a later attempt has not replaced this part's rows."""
-    with contextlib.suppress(ValueError, IndexError):
-        first = _first_row(part)
-        if first is None:
-            return False
-        attempt = int(part.stem.split("-")[3][1:])
-        newest = [m.attempt for m in measurements if (m.point_id, m.repetition, m.arm) == first]
-        return not newest or attempt >= max(newest)
-    return False
+def _current(parts: Sequence[Path], measurements: Sequence[Measurement]) -> list[Path]:
+    """The parts whose rows no later attempt at the same repetition has replaced; parts without rows are left out."""
+    attempts = {part: (first, int(part.stem.split("-")[3][1:])) for part in parts if (first := _first_row(part))}
+    newest: dict[tuple[str, int, str | None], int] = {}
+    for measured in measurements:
+        newest[measured.point_id, measured.repetition, measured.arm] = measured.attempt
+    for first, attempt in attempts.values():
+        newest[first] = max(attempt, newest.get(first, attempt))
+    return [part for part, (first, attempt) in attempts.items() if attempt == newest[first]]
 
 
 def _first_row(part: Path) -> tuple[str, int, str | None] | None:
