@@ -30,6 +30,8 @@ two busy cores against the truth server's log, rounded up."""
 
 GAPS = "inter_chunk_latency"
 
+Name = tuple[str, str]  # metric, statistic
+
 ENDINGS = {AGREE: Ending.PASS, DIFFER: Ending.INVALID, CANNOT_TELL: Ending.INCONCLUSIVE}
 
 
@@ -68,8 +70,8 @@ def _checked(manifest: Manifest, folder: RunFolder) -> list[CheckedPoint]:
             continue
         point_id = point.point_id.removesuffix(f"-{LOCUST}")
         pair = (summaries[f"{point_id}-{LOCUST}"], summaries[f"{point_id}-{PERF_ANALYZER}"])
-        ours = _calibrated(instrument_error(profile, point, pair[0])) if isinstance(profile, Calibration) else {}
-        errors = _errors(ours, clock_bound_ns)
+        ours = calibrated_errors(instrument_error(profile, point, pair[0])) if isinstance(profile, Calibration) else {}
+        errors = stated_errors(ours, clock_bound_ns)
         values = compare(*pair, in_flight=_in_flight(point), error_of=errors)
         found.append(CheckedPoint(point_id, overall(values), values))
     return found
@@ -80,8 +82,8 @@ def _in_flight(point: Point) -> float:
     return float(point.concurrency or 0)
 
 
-def _errors(ours: Mapping[tuple[str, str], float], clock_bound_ns: float) -> dict[tuple[str, str], tuple[float, float]]:
-    """(metric, statistic) → error of Locust, which may be calibrated, and of perf_analyzer."""
+def stated_errors(ours: Mapping[Name, float], clock_bound_ns: float) -> dict[Name, tuple[float, float]]:
+    """(metric, statistic) → error of Locust, which may be calibrated, and of perf_analyzer. Nanoseconds."""
     return {
         (metric, statistic): (ours.get((metric, statistic), error), error + clock_bound_ns)
         for metric in COMPARED
@@ -90,8 +92,11 @@ def _errors(ours: Mapping[tuple[str, str], float], clock_bound_ns: float) -> dic
     }
 
 
-def _calibrated(error: InstrumentError) -> dict[tuple[str, str], float]:
-    """What the calibration says of our own instants; where it knows only a higher percentile's error, that one."""
+def calibrated_errors(error: InstrumentError) -> dict[Name, float]:
+    """(metric, statistic) → what the calibration says of our own instants.
+
+    Where it knows only the error of a higher percentile, that one.
+    """
     half, most = error.time_to_first_token_p50_ns, error.time_to_first_token_p99_ns
     found = {(GAPS, statistic): error.gap_p99_ns for statistic in STATED_ERROR_NS}
     for metric in ("time_to_first_token_from_send", "request_latency_from_send"):
