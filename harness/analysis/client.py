@@ -56,7 +56,7 @@ def client_lag(evidence: Evidence) -> Iterator[Reason]:
 
 def _lag(r: MeasuredRepetition) -> Graded:
     lags = [w.loop_lag_ns_p99 for w in r.measurement.workers if w.loop_lag_ns_p99 is not None]
-    first = r.first_token_p50_ns
+    first = r.response_p50_ns
     if not lags or first is None:
         return None
     limit = max(limits.LOOP_LAG_MS * NS_PER_MS, limits.LOOP_LAG_SHARE * first)
@@ -65,7 +65,7 @@ def _lag(r: MeasuredRepetition) -> Graded:
     severity = "INVALID" if max(lags) > max(limits.LOOP_LAG_INVALID_MS * NS_PER_MS, first) else "SUSPECT"
     words = (
         f"1% of the event loop's turns came {to_milliseconds(max(lags)):.1f} ms late or later"
-        f" (limit {to_milliseconds(limit):.1f} ms; median time to first token {to_milliseconds(first):.0f} ms)"
+        f" (limit {to_milliseconds(limit):.1f} ms; median {r.response_name} {to_milliseconds(first):.0f} ms)"
     )
     return severity, words
 

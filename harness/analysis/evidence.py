@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harness.metrics.columns import Flags, Floats, Ints, RepetitionKey, Rows, known, rows_of
+from harness.metrics.columns import MISSING, Flags, Floats, Ints, RepetitionKey, Rows, known, rows_of
 from harness.metrics.repetition import Repetition
 from harness.metrics.results import PointSummary, Reason
 from harness.metrics.summary import measurements_of
@@ -31,6 +31,7 @@ class Beside:
     plan: pa.Table | None = None  # schema PLAN
     telemetry: pa.Table = field(default_factory=TELEMETRY.empty_table)
     calibration: Calibration | None = None
+    parts_from_file: frozenset[tuple[str, str]] = frozenset()  # (workload, part) whose prompts are texts of a file
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,38 @@ class MeasuredRepetition:
         begun, ended = np.sort(self.rows.sent_ns[sent]), np.sort(self.ended_ns[sent])
         return np.searchsorted(begun, instants_ns, side="left") - np.searchsorted(ended, instants_ns, side="left")
 
-    @cached_property
-    def first_token_p50_ns(self) -> float | None:
-        """The median time from send to first token of the cohort: what the instrument's own errors are measured by."""
+    @property
+    def first_seen_ns(self) -> Ints:
+        """When the first of each answer was seen: its first token; where answers come whole, the answer."""
         rows = self.rows
-        chosen = self.cohort & known(rows.first_token_ns) & known(rows.sent_ns)
-        return float(np.median(rows.first_token_ns[chosen] - rows.sent_ns[chosen])) if chosen.any() else None
+        return rows.first_token_ns if self.point.streamed else np.where(rows.ok, rows.done_ns, MISSING)
+
+    @cached_property
+    def response_p50_ns(self) -> float | None:
+        """The median time from send to what is first seen: what the instrument's own errors are measured by."""
+        seen, sent = self.first_seen_ns, self.rows.sent_ns
+        chosen = self.cohort & known(seen) & known(sent)
+        return float(np.median(seen[chosen] - sent[chosen])) if chosen.any() else None
+
+    @property
+    def response_name(self) -> str:
+        """What `response_p50_ns` is the median of."""
+        return "time to first token" if self.point.streamed else "request latency"
+
+    @property
+    def parts_from_file(self) -> list[str]:
+        """Parts of this point's workload whose prompts are texts of a file."""
+        return sorted(part for workload, part in self.beside.parts_from_file if workload == self.point.workload)
+
+    @cached_property
+    def reply_turns(self) -> Flags:
+        """Requests that repeat real replies: their prompts have the planned length only if the replies had."""
+        plan, point = self.beside.plan, self.point
+        if plan is None:
+            return np.zeros(len(self.rows), dtype=bool)
+        chosen = pc.and_(pc.equal(plan["point_id"], point.point_id), pc.is_valid(plan["new_input_tokens"]))
+        numbers = plan.filter(pc.and_(chosen, pc.equal(plan["repetition"], self.measurement.repetition)))["index"]
+        return np.isin(self.rows.table["index"].to_numpy(), numbers.to_numpy())
 
     def telemetry(self, source: str | None, metric: str, *, margin_ns: int = 0) -> list[tuple[str, Ints, Floats]]:
         """(entity, instants, values) of one metric in the window, give or take a margin."""

@@ -86,8 +86,11 @@ def _streams(point: Point, summary: PointSummary | None) -> float:
     """Requests in flight: the concurrency, or by Little's law the rate times the mean latency."""
     if point.concurrency is not None:
         return float(point.concurrency)
-    latency = None if summary is None else summary.metrics["request_latency_from_send"]["mean"].value
-    return max(1.0, (point.request_rate_per_s or 0.0) * to_seconds(int(latency or 0)))
+    if summary is None:
+        return 1.0
+    latency = summary.metrics["request_latency_from_send"]["mean"].value
+    done_per_s = summary.metrics["request_throughput"]["value"].value  # the rate asked counts sessions, not their turns
+    return max(1.0, max(point.request_rate_per_s or 0.0, done_per_s or 0.0) * to_seconds(int(latency or 0)))
 
 
 def _load_share(profile: Calibration, summary: PointSummary) -> float | None:

@@ -29,22 +29,22 @@ def percentiles_needed(objectives: Sequence[Objective]) -> list[tuple[str, str]]
 
 
 def evaluate(
-    objectives: Sequence[Objective], summary: PointSummary, *, saturated: bool = False
+    objectives: Sequence[Objective], summary: PointSummary, *, saturated: bool = False, tenant: str | None = None
 ) -> list[ObjectiveResult]:
     """The result of every objective that bounds a point; bounds on single requests show in goodput and attainment.
 
-    A point that was stopped because it was saturated meets none.
+    A point that was stopped because it was saturated meets none. `tenant`: whose requests the summary is about.
     """
     of_point = [o for o in objectives if o.statistic is not None or METRICS[o.metric].level == "point"]
-    return [_result(objective, summary, saturated) for objective in of_point]
+    return [_result(objective, summary, saturated, tenant) for objective in of_point]
 
 
-def _result(objective: Objective, summary: PointSummary, saturated: bool) -> ObjectiveResult:
+def _result(objective: Objective, summary: PointSummary, saturated: bool, tenant: str | None) -> ObjectiveResult:
     observed = summary.metrics[objective.metric][objective.statistic or POINT_VALUE]
     name, limit = objective.bound
     status = _status(bound_from(objective.metric, name, limit), observed, ranked=objective.statistic != "mean")
     status = MISSED if saturated else status
-    return ObjectiveResult(objective.metric, objective.statistic, name, limit, status, observed)
+    return ObjectiveResult(objective.metric, objective.statistic, name, limit, status, observed, tenant)
 
 
 def _status(bound: Bound, observed: Value, *, ranked: bool) -> str:

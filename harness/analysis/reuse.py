@@ -64,4 +64,6 @@ def _shares_prefixes(r: MeasuredRepetition) -> bool:
     if plan is None:
         return True
     own = plan.filter(pc.equal(plan["point_id"], pa.scalar(r.point.point_id)))
+    if r.parts_from_file:
+        return True
     return bool(own["prefix_ids"].null_count < own.num_rows) or bool(own["session_id"].null_count < own.num_rows)

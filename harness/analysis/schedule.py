@@ -49,7 +49,7 @@ def _lag(r: MeasuredRepetition) -> Graded:
     lag = _lags(r)
     if lag.size == 0:
         return None
-    first = r.first_token_p50_ns or 0.0
+    first = r.response_p50_ns or 0.0
     limit = max(limits.SCHEDULE_LAG_MS * NS_PER_MS, limits.SCHEDULE_LAG_SHARE * first)
     p99 = float(np.sort(lag)[rank(990, lag.size) - 1])
     if p99 <= limit:
@@ -57,7 +57,7 @@ def _lag(r: MeasuredRepetition) -> Graded:
     severity = "INVALID" if p99 > limits.SCHEDULE_LAG_INVALID * limit else "SUSPECT"
     words = (
         f"1% of requests left {to_milliseconds(p99):.1f} ms late or later (limit {to_milliseconds(limit):.1f} ms;"
-        f" median time to first token {to_milliseconds(first):.0f} ms)"
+        f" median {r.response_name} {to_milliseconds(first):.0f} ms)"
     )
     return severity, words
 
@@ -82,7 +82,7 @@ def late_arrivals(evidence: Evidence) -> Iterator[Reason]:
 
 def _late(r: MeasuredRepetition) -> Graded:
     lag = _lags(r)
-    limit = max(limits.LATE_ARRIVAL_MS * NS_PER_MS, r.first_token_p50_ns or 0.0)
+    limit = max(limits.LATE_ARRIVAL_MS * NS_PER_MS, r.response_p50_ns or 0.0)
     late = int((lag > limit).sum())
     if lag.size == 0 or late <= limits.LATE_SHARE_SUSPECT * lag.size:
         return None

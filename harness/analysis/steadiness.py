@@ -88,7 +88,7 @@ def _edges(r: MeasuredRepetition, window: Window) -> Ints:
 def _series(r: MeasuredRepetition, window: Window) -> Mapping[str, Floats]:
     edges = _edges(r, window)
     return {
-        "time to first token": _first_token_means(r, edges),
+        r.response_name: _response_means(r, edges),
         "requests in flight": _in_flight(r, edges),
         "tokens per second": _token_rate(r, edges),
     }
@@ -113,11 +113,12 @@ def _token_rate(r: MeasuredRepetition, edges: Ints) -> Floats:
     return mean_between(first, last, edges, rows.output_tokens_asked[told] / (last - first)) * 1e9
 
 
-def _first_token_means(r: MeasuredRepetition, edges: Ints) -> Floats:
+def _response_means(r: MeasuredRepetition, edges: Ints) -> Floats:
     """By the instant of the origin; NaN where no request that was answered began."""
-    chosen = r.cohort & known(r.rows.first_token_ns)
+    seen = r.first_seen_ns
+    chosen = r.cohort & known(seen)
     origins = r.origin_ns[chosen]
-    waits = (r.rows.first_token_ns[chosen] - origins).astype(np.float64)
+    waits = (seen[chosen] - origins).astype(np.float64)
     bins = np.clip(np.searchsorted(edges, origins, side="right") - 1, 0, edges.size - 2)
     counts = np.bincount(bins, minlength=edges.size - 1)
     sums = np.bincount(bins, waits, minlength=edges.size - 1)

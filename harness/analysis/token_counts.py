@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from harness.analysis.evidence import Evidence, MeasuredRepetition
 from harness.analysis.thresholds import TOKEN_COUNT_DEVIATION, TOKEN_COUNT_SHARE
-from harness.metrics.columns import Ints, Rows, known
+from harness.metrics.columns import Flags, Ints, Rows, known
 from harness.metrics.results import Reason
 
 
@@ -80,7 +82,16 @@ def _both(r: MeasuredRepetition, pair: _Comparison) -> tuple[Ints, Ints]:
     if pair.fallback:
         counted = np.where(known(counted), counted, _column(r.rows, pair.fallback))
     chosen = r.cohort & r.rows.ok & known(counted) & known(against)
+    if pair.against == "input_tokens_asked":
+        chosen = chosen & _planned_to_the_token(r)
     return counted[chosen], against[chosen]
+
+
+def _planned_to_the_token(r: MeasuredRepetition) -> Flags:
+    """Not the turns that repeat a real reply, nor texts of a file that nobody here could count."""
+    from_file = pc.is_in(r.rows.table["workload_part"], value_set=pa.array(r.parts_from_file, pa.string()))
+    guessed = np.asarray(from_file.to_numpy(zero_copy_only=False)) & ~known(r.rows.input_tokens_client)
+    return np.asarray(~(guessed | r.reply_turns), dtype=bool)
 
 
 def _column(rows: Rows, name: str) -> Ints:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from harness.analysis.evidence import Beside
 from harness.analysis.objectives import MISSED, NO_DATA, evaluate, percentiles_needed, request_bounds
@@ -19,6 +21,7 @@ from harness.records import calibration as calibrations
 from harness.records.calibration import Calibration, NotCalibrated
 from harness.records.manifest import Manifest
 from harness.records.store import RunFolder
+from harness.scenario.prompts import FilePrompts
 from harness.scenario.schema import Scenario
 from harness.scenario.strict_yaml import read_strict
 
@@ -42,6 +45,12 @@ def beside_of(folder: RunFolder, scenario: Scenario) -> Beside:
         load=scenario.load,
         plan=folder.plan() if (folder.path / "plan.parquet").exists() else None,
         telemetry=folder.telemetry(),
+        parts_from_file=frozenset(
+            (workload.name, part.name)
+            for workload in scenario.workload
+            for part in workload.parts
+            if isinstance(part.prompts, FilePrompts)
+        ),
         calibration=profile if isinstance(profile, Calibration) else None,
     )
 
@@ -69,6 +78,8 @@ def assess_tables(
     for summary in summaries:
         saturated = _has(validity[summary.point_id], "stopped_saturated")
         results[summary.point_id] += evaluate(objectives, summary, saturated=saturated)
+    for point_id, result in _of_tenants(manifest, scenario, requests, validity):
+        results[point_id].append(result)
     return Assessment(
         metrics_version=METRICS_VERSION,
         points=summaries,
@@ -76,6 +87,21 @@ def assess_tables(
         objectives=results,
         notes=_notes(manifest),
     )
+
+
+def _of_tenants(
+    manifest: Manifest, scenario: Scenario, requests: pa.Table, validity: Mapping[str, Validity]
+) -> Iterator[tuple[str, ObjectiveResult]]:
+    """(point id, result) of every tenant's own objectives, each judged on that tenant's requests alone."""
+    for tenant in scenario.tenants:
+        if not tenant.objectives:
+            continue
+        own = requests.filter(pc.equal(requests["tenant"], tenant.name))
+        for measured in summarise(manifest, own, request_bounds(tenant.objectives)):
+            judged = validity[measured.point_id]
+            summary, saturated = _without_meaningless(measured, judged), _has(judged, "stopped_saturated")
+            for result in evaluate(tenant.objectives, summary, saturated=saturated, tenant=tenant.name):
+                yield measured.point_id, result
 
 
 def ending(assessment: Assessment, *, allow_invalid: bool = False) -> Ending:

@@ -19,7 +19,6 @@ from harness.campaigns.calibration_profile import host_key
 from harness.campaigns.display import Display
 from harness.campaigns.run import RunRequest, run
 from harness.campaigns.timing_errors import percentile, timing_level
-from harness.errors import UsageError
 from harness.measure import host_identity
 from harness.records.calibration import Calibration, Ceiling, SendLateness, TimingLevel
 from harness.records.manifest import Manifest, Measurement
@@ -41,7 +40,7 @@ name: calibrate
 target: {{attach: {{name: truth, url: "{address}"}}}}
 workload: {{input_tokens: 16, output_tokens: {output_tokens}}}
 load: {load}
-phases: {{warm_up_s: 1, window_s: {window_s}}}
+phases: {{warm_up_s: 1, window_s: {window_s}, drain_limit_s: 5}}
 request: {{timeout_s: 30}}
 telemetry: {{nvml: false, metrics: false, statistics: false, host: false}}
 """
@@ -70,7 +69,7 @@ def calibrate(display: Display, *, window_s: float = 6.0, streams: tuple[int, ..
         display.step("ceilings: tokens per second, requests per second")
         ceilings = [_ceiling(work, "output_tokens", 200), _ceiling(work, "requests", 1)]
         display.step("send lateness in an open loop")
-        lateness, why_not = _send_lateness(work)
+        lateness = _send_lateness(work)
     return Calibration(
         host_key=host_key(host),
         harness_version=harness.__version__,
@@ -81,7 +80,6 @@ def calibrate(display: Display, *, window_s: float = 6.0, streams: tuple[int, ..
         ceilings=ceilings,
         send_lateness=lateness,
         streams_per_process=max((t.streams for t in timing if t.gap_error_p99_ns <= GAP_S * 1e9), default=None),
-        not_measured={"send_lateness": why_not} if why_not else {},
     )
 
 
@@ -143,17 +141,14 @@ def _cpu_ratio(m: Measurement) -> float:
     return max((worker.cpu_s / worker.wall_s for worker in m.workers if worker.wall_s > 0), default=0.0)
 
 
-def _send_lateness(work: _Workbench) -> tuple[list[SendLateness], str | None]:
-    """The lateness at each rate, or why it could not be measured."""
+def _send_lateness(work: _Workbench) -> list[SendLateness]:
+    """The lateness at each rate."""
     rates = ", ".join(map(str, OPEN_LOOP_RATES))
     load = f"{{kind: open_loop, arrivals: {{process: poisson, request_rate_per_s: [{rates}]}}}}"
-    try:
-        measured = work.measure(PACED, load, output_tokens=10)
-    except UsageError as error:
-        return [], error.message
+    measured = work.measure(PACED, load, output_tokens=10)
     rate_of = {point.point_id: point.request_rate_per_s or 0.0 for point in measured.manifest.points}
     found = [_lateness(rate_of[m.point_id], measured.of(m)) for m in measured.manifest.measurements]
-    return sorted(found, key=lambda level: level.request_rate_per_s), None
+    return sorted(found, key=lambda level: level.request_rate_per_s)
 
 
 def _lateness(rate: float, rows: list[dict[str, Any]]) -> SendLateness:

@@ -14,16 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.analysis.agreement import AGREE, CANNOT_TELL, COMPARED, DIFFER, Agreement, Seen, compare, overall
+from harness.analysis.instrument import InstrumentError, instrument_error
+from harness.assess.assess import calibration_of
 from harness.campaigns.run import CROSS_CHECK
 from harness.drivers.chosen import LOCUST, PERF_ANALYZER
 from harness.errors import Ending, RunFolderError, worst
 from harness.metrics.summary import summarise
+from harness.records.calibration import Calibration
 from harness.records.manifest import Manifest, Point
 from harness.records.store import RunFolder
 
 STATED_ERROR_NS = {"p50": 300_000.0, "p90": 1_000_000.0, "p99": 5_000_000.0}
-"""How wrong either driver may be about a time, for want of a calibration of the host: the largest errors seen on two
-busy cores against the truth server's log, rounded up."""
+"""How wrong a driver may be about a time that is not calibrated (perf_analyzer never is): the largest errors seen on
+two busy cores against the truth server's log, rounded up."""
+
+GAPS = "inter_chunk_latency"
+
+Name = tuple[str, str]  # metric, statistic
 
 ENDINGS = {AGREE: Ending.PASS, DIFFER: Ending.INVALID, CANNOT_TELL: Ending.INCONCLUSIVE}
 
@@ -56,13 +63,15 @@ def ending(checked: list[CheckedPoint]) -> Ending:
 
 def _checked(manifest: Manifest, folder: RunFolder) -> list[CheckedPoint]:
     summaries = {summary.point_id: summary for summary in summarise(manifest, folder.requests())}
-    errors = _stated_errors(_clock_bound_ns(folder.path))
+    profile, clock_bound_ns = calibration_of(folder), _clock_bound_ns(folder.path)
     found = []
     for point in manifest.points:
         if not point.point_id.endswith(f"-{LOCUST}"):
             continue
         point_id = point.point_id.removesuffix(f"-{LOCUST}")
         pair = (summaries[f"{point_id}-{LOCUST}"], summaries[f"{point_id}-{PERF_ANALYZER}"])
+        ours = calibrated_errors(instrument_error(profile, point, pair[0])) if isinstance(profile, Calibration) else {}
+        errors = stated_errors(ours, clock_bound_ns)
         values = compare(*pair, in_flight=_in_flight(point), error_of=errors)
         found.append(CheckedPoint(point_id, overall(values), values))
     return found
@@ -73,13 +82,26 @@ def _in_flight(point: Point) -> float:
     return float(point.concurrency or 0)
 
 
-def _stated_errors(clock_bound_ns: float) -> Mapping[tuple[str, str], tuple[float, float]]:
-    times = [metric for metric in COMPARED if COMPARED[metric][0] in STATED_ERROR_NS]
+def stated_errors(ours: Mapping[Name, float], clock_bound_ns: float) -> dict[Name, tuple[float, float]]:
+    """(metric, statistic) → error of Locust, which may be calibrated, and of perf_analyzer. Nanoseconds."""
     return {
-        (metric, statistic): (error, error + clock_bound_ns)
-        for metric in times
+        (metric, statistic): (ours.get((metric, statistic), error), error + clock_bound_ns)
+        for metric in COMPARED
+        if COMPARED[metric][0] in STATED_ERROR_NS
         for statistic, error in STATED_ERROR_NS.items()
     }
+
+
+def calibrated_errors(error: InstrumentError) -> dict[Name, float]:
+    """(metric, statistic) → what the calibration says of our own instants.
+
+    Where it knows only the error of a higher percentile, that one.
+    """
+    half, most = error.time_to_first_token_p50_ns, error.time_to_first_token_p99_ns
+    found = {(GAPS, statistic): error.gap_p99_ns for statistic in STATED_ERROR_NS}
+    for metric in ("time_to_first_token_from_send", "request_latency_from_send"):
+        found |= {(metric, "p50"): half, (metric, "p90"): most, (metric, "p99"): most}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _clock_bound_ns(path: Path) -> float:

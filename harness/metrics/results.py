@@ -85,6 +85,7 @@ class ObjectiveResult:
     limit: float
     status: str  # "met", "missed" or "no data"
     observed: Value
+    tenant: str | None = None  # whose requests alone it is about; None: all of the point
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,7 @@ def _limits(found: Sequence[Place], metric: str, statistic: str) -> tuple[Limit,
         (result.bound, result.limit)
         for place in found
         for result in place.objectives
-        if result.metric == metric and result.statistic == statistic
+        if result.metric == metric and result.statistic == statistic and result.tenant is None
     }
     return tuple(Limit(f"objective {statistic}: {exactly(limit)}", limit) for _, limit in sorted(stated))
 

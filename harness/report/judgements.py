@@ -27,8 +27,9 @@ def _bound_text(metric: str, statistic: str | None, bound: str, limit: float) ->
 
 
 def objective_title(result: ObjectiveResult) -> str:
-    """An objective in words: `time_to_first_token p95 at most 500 ms`."""
-    return _bound_text(result.metric, result.statistic, result.bound, result.limit)
+    """An objective in words: `time_to_first_token p95 at most 500 ms`, with its tenant in front if it has one."""
+    words = _bound_text(result.metric, result.statistic, result.bound, result.limit)
+    return words if result.tenant is None else f"{result.tenant}: {words}"
 
 
 def objectives(found: Sequence[Place], scenario: Scenario) -> Objectives:

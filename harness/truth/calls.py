@@ -99,17 +99,16 @@ class Call:
 
     def replies(self, asked: Asked) -> Replies:
         """The encoder of this request's answer."""
-        self._replies = Replies(asked, self._service.counter, self._service.behaviour)
-        return self._replies
+        return Replies(asked, self._service.counter, self._service.behaviour)
 
     def report(self, message: str, request_id: str) -> None:
         """An error inside the stream, as Triton reports it."""
         self.reply(replies.failed(message, request_id))
 
-    def close_stream(self) -> None:
-        """The flag-only final response, where the behaviour has one."""
+    def close_stream(self, asked: Asked) -> None:
+        """The flag-only final response to this request, of the several that one stream may carry."""
         if self._service.behaviour.final_flag == "separate":
-            self.reply(self._replies.empty_final())
+            self.reply(self.replies(asked).empty_final())
 
     def reply(self, framed: bytes, mark: Mark | None = None) -> None:
         """Send one message, behind the response headers if it is the first."""

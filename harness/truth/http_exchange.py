@@ -85,7 +85,7 @@ class Exchange:
             return
         self._event(framed, mark, counted=True)
 
-    def close_stream(self) -> None:
+    def close_stream(self, asked: Asked) -> None:
         """Usage and the end mark, in the protocols that have them."""
         for event in self._replies.closing():
             self._event(event, None)

@@ -49,8 +49,8 @@ class Line(Protocol):
     def report(self, message: str, request_id: str) -> None:
         """Send an error in place of a response."""
 
-    def close_stream(self) -> None:
-        """Say what the protocol says behind the last response, if the request asked for it."""
+    def close_stream(self, asked: Asked) -> None:
+        """Say what the protocol says behind the last response to this request, if it asked for it."""
 
     def reply(self, framed: bytes, mark: Mark | None = None) -> None:
         """Send one message."""
@@ -147,7 +147,7 @@ class Playback:
         fate = self._schedule.fate
         if fate is Fate.COMPLETE:
             if self._call.is_stream and self._asked.wants_empty_final:
-                self._call.close_stream()
+                self._call.close_stream(self._asked)
             self._call.mark_end(self, Outcome.COMPLETED)
             self._call.end_if_done()
         elif fate is Fate.REJECT:

@@ -46,7 +46,9 @@ def test_a_profile_says_how_wrong_instants_are_and_what_is_carried(profile: Cali
     assert requests is not None
     assert tokens.per_s > requests.per_s > 0
     assert tokens.estimated_per_s >= tokens.per_s
-    assert profile.send_lateness or "send_lateness" in profile.not_measured
+    assert [late.request_rate_per_s for late in profile.send_lateness] == [20, 100]
+    assert all(0 <= late.p50_ns <= late.p99_ns for late in profile.send_lateness)
+    assert profile.not_measured == {}
 
 
 def _harness(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

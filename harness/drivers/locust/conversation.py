@@ -23,7 +23,10 @@ class Conversation:
 
     def continued(self, reply: Answer, new: bytes) -> bytes:
         """The next prompt."""
-        self.said = b"".join((self.said, reply.output_ids if self.of_ids else reply.text, new))
+        heard = (
+            reply.output_ids if self.of_ids else reply.text.decode(errors="replace").encode()
+        )  # a cut may split a letter
+        self.said = b"".join((self.said, heard, new))
         return self.said
 
 

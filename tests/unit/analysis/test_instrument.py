@@ -88,3 +88,9 @@ def test_a_profile_survives_its_file(profile):
 def test_a_profile_of_another_version_is_none():
     text = written(PROFILE).replace('"calibration_version": 1', '"calibration_version": 9')
     assert isinstance(read(text), NotCalibrated)
+
+
+def test_the_turns_of_sessions_are_streams_though_the_rate_counts_sessions():
+    opened = point(load_kind="open_loop", concurrency=None, request_rate_per_s=10.0)
+    error = instrument_error(PROFILE, opened, summary(request_latency_from_send=0.4e9, request_throughput=40.0))
+    assert error.streams == pytest.approx(16)

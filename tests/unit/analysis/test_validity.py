@@ -6,13 +6,16 @@ import dataclasses
 import re
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from harness.analysis import thresholds
+from harness.analysis.evidence import Beside
 from harness.analysis.validity import REASONS, judge
 from harness.metrics.results import Validity
 from harness.metrics.summary import summarise
 from harness.records.manifest import Measurement, WorkerReport
+from harness.records.schemas import PLAN
 from tests.oracle.healthy import answered, closed_loop, failing
 from tests.oracle.runs import Row, at, manifest, measurement, table
 
@@ -187,3 +190,44 @@ def test_the_readme_lists_every_reason_and_threshold():
     missing = [f"`{name}` = {value:g}" for name, value in values.items() if f"`{name}` = {value:g}" not in content]
     assert len(values) > 30
     assert not missing
+
+
+def _plan(rows: list[Row], new_input_tokens: int | None) -> pa.Table:
+    """The plan of these rows, as far as it tells which prompts repeat real replies."""
+    columns = {field.name: pa.nulls(len(rows), field.type) for field in PLAN}
+    columns |= {"point_id": pa.array(["p"] * len(rows)), "repetition": pa.array([1] * len(rows), pa.int32())}
+    columns |= {"index": pa.array([row["index"] for row in rows], pa.int64())}
+    return pa.table(columns | {"new_input_tokens": pa.array([new_input_tokens] * len(rows), pa.int32())})
+
+
+@pytest.mark.parametrize(("new_input_tokens", "judged_as"), [(5, []), (None, [("token_counts", "INVALID")])])
+def test_turns_that_repeat_real_replies_need_not_have_the_planned_length(new_input_tokens, judged_as):
+    rows = [
+        {**row, "input_tokens_server": row["input_tokens_asked"] * 2, "input_tokens_client": None} for row in healthy()
+    ]
+    run, requests = manifest([measurement(len(rows))]), table(rows)
+    beside = Beside(plan=_plan(rows, new_input_tokens))
+    assert codes(judge(run, requests, summarise(run, requests), beside=beside)["p"]) == judged_as
+
+
+@pytest.mark.parametrize(("from_file", "judged_as"), [(True, []), (False, [("token_counts", "INVALID")])])
+def test_texts_of_a_file_that_nobody_could_count_are_not_judged_by_their_length(from_file, judged_as):
+    rows = [
+        {**row, "input_tokens_server": row["input_tokens_asked"] * 2, "input_tokens_client": None} for row in healthy()
+    ]
+    run, requests = manifest([measurement(len(rows))]), table(rows)
+    named = {(run.points[0].workload, rows[0]["workload_part"])} if from_file else set()
+    beside = Beside(parts_from_file=frozenset(named))
+    assert codes(judge(run, requests, summarise(run, requests), beside=beside)["p"]) == judged_as
+
+
+def test_answers_that_come_whole_are_judged_by_their_latency_and_need_no_first_token():
+    nothing = {"first_token_ns": None, "last_token_ns": None, "chunk_offsets_ns": [], "chunk_tokens": []}
+    rows = [{**row, **nothing} for row in healthy()]
+    run, requests = manifest([measurement(len(rows))]), table(rows)
+    run = dataclasses.replace(run, points=[dataclasses.replace(run.points[0], streamed=False)])
+    assert judge(run, requests, summarise(run, requests))["p"] == Validity("VALID", [])
+    busy = dataclasses.replace(run.measurements[0].workers[0], loop_lag_ns_p99=10_000_000)
+    lagging = dataclasses.replace(run, measurements=[dataclasses.replace(run.measurements[0], workers=[busy])])
+    (reason,) = judge(lagging, requests, summarise(lagging, requests))["p"].reasons
+    assert (reason.code, "median request latency" in reason.message) == ("client_lag", True)

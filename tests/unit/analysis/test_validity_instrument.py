@@ -418,3 +418,22 @@ def test_throttling_counts_by_its_share_of_the_window(metric, share, found):
     rise = share * (END_MS - START_MS) * MS
     validity = judged_closed(users(), beside={"telemetry": nvml(metric, [1e9, 1e9 + rise], "ns")})
     assert codes(validity) == ({"gpu_throttled": "SUSPECT"} if found else {})
+
+
+def _with_second_turns(rows: list[Row], **changes: Any) -> list[Row]:
+    """Each arrival is a session's first turn; the second follows 300 ms later."""
+    instants = ("intended_ns", "sent_ns", "first_token_ns", "last_token_ns", "done_ns")
+    turns = []
+    for session, row in enumerate(rows):
+        later = {name: row[name] + 300 * MS for name in instants}
+        turns.append({**row, "index": 2 * session, "session_id": str(session), "turn": 0, **changes})
+        turns.append({**row, **later, "index": 2 * session + 1, "session_id": str(session), "turn": 1, **changes})
+    return [{**row, "request_id": f"p/-/1/{row['index']}"} for row in turns]
+
+
+@pytest.mark.parametrize("process", ["constant", "poisson"])
+def test_the_rate_of_an_open_loop_of_sessions_counts_sessions(process: str) -> None:
+    turns = _with_second_turns(open_loop(SECONDS, RATE, process=process))
+    assert judged_open(turns, arrivals(process)) == Validity("VALID", [])
+    single = _with_second_turns(open_loop(SECONDS, RATE, process=process), turn=None, session_id=None)
+    assert "achieved_rate" in {reason.code for reason in judged_open(single, arrivals(process)).reasons}

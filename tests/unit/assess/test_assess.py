@@ -142,3 +142,29 @@ def test_other_metric_definitions_are_said(folder):
     raw["metrics_version"] = 0
     (folder.path / "manifest.json").write_text(json.dumps(raw))
     assert "metric definitions 0" in assess(folder).notes[0]
+
+
+TENANTS = """\
+version: 1
+name: two-tenants
+target: {attach: {url: "127.0.0.1:8001"}}
+workload: {input_tokens: 12, output_tokens: 4}
+load:
+  kind: multi_tenant
+  tenants:
+    - name: people
+      arrivals: {process: poisson, request_rate_per_s: 100}
+      objectives: [{metric: error_ratio, at_most_ratio: 0.01}]
+    - name: batch
+      arrivals: {process: poisson, request_rate_per_s: 100}
+      objectives: [{metric: error_ratio, at_most_ratio: 0.01}]
+"""
+
+
+def test_a_tenants_objectives_are_judged_on_its_own_requests_alone():
+    rows = [{**row, "tenant": "people" if index % 2 else "batch"} for index, row in enumerate(healthy())]
+    rows = [failing([row], 1, "rejected")[0] if row["tenant"] == "batch" and row["index"] < 40 else row for row in rows]
+    run = manifest([measurement(len(rows))], scenario_text=TENANTS)
+    assessment = assess_tables(run, scenario_of(run), table(rows))
+    judged = [(result.tenant, result.status) for result in assessment.objectives["p"]]
+    assert judged == [("people", "met"), ("batch", "missed")]

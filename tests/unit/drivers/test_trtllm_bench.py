@@ -100,7 +100,8 @@ def test_a_built_engine_takes_the_tensorrt_backend() -> None:
 def test_the_data_set_holds_the_ids_and_lengths_of_the_plan() -> None:
     source = PromptSource.without_tokenizer(1)
     asked = [
-        dataset.Asked(PromptKey("salt", 1, "p", None, 0, number), 12 + number, 20, number % 3) for number in range(5)
+        dataset.Asked(number, PromptKey("salt", 1, "p", None, 0, number), 12 + number, 20, number % 3)
+        for number in range(5)
     ]
     entries = [json.loads(line) for line in dataset.lines(asked, source)]
     assert [entry["task_id"] for entry in entries] == [0, 1, 2, 3, 4]
