@@ -166,16 +166,21 @@ def test_attaching_to_the_metrics_port_says_that_it_is_no_grpc(open_tiny: OpenTa
         pass
 
 
-def test_closing_leaves_no_process_and_no_folder(
-    tiny: LoadedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # other servers of this machine use the usual place
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A temporary place of its own, with a short name: other servers of this machine use the usual one."""
+    with tempfile.TemporaryDirectory(prefix="place-") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
+
+
+def test_closing_leaves_no_process_and_no_folder(tiny: LoadedEngine, place: Path) -> None:
     with open_target(EngineTarget(engine="cpu-tiny"), progress=silent) as target:
         pids = target.endpoint.server_pids
-        assert len(private_folders(tmp_path)) == 1
+        assert len(private_folders(place)) == 1
         assert running(pids) == list(pids)
     assert running(pids) == []
-    assert private_folders(tmp_path) == set()
+    assert private_folders(place) == set()
 
 
 # --- it ends when something ends -----------------------------------------------------------------------------------
@@ -287,16 +292,16 @@ def test_a_free_port_lost_to_somebody_is_replaced(
     ids=["syntax error", "exception", "segmentation fault"],
 )
 def test_a_model_that_does_not_load_is_named_with_its_own_words(
-    tiny: LoadedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, reason: str
+    tiny: LoadedEngine, tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch, model: str, reason: str
 ) -> None:
     with_model(monkeypatch, model)
-    before, folders = children(), private_folders()
+    before = children()
     with pytest.raises(TargetNotReady) as caught:
         try_launch(tiny, tmp_path)
     assert reason in caught.value.message
     assert str(tmp_path / "triton.log") in (caught.value.hint or "")
     assert children() <= before
-    assert private_folders() <= folders
+    assert private_folders(place) == set()
 
 
 def test_a_server_that_is_not_ready_in_time_is_stopped_and_its_log_shown(
