@@ -1,7 +1,8 @@
-"""How long the right half takes, and how much memory: `python -m tests.bench_metrics [requests] [chunks]`.
+"""How long the right half takes, and how much memory: `python -m tests.bench_metrics [requests] [chunks] [--report]`.
 
 Not a test. Writes a run folder with one repetition into a temporary directory, then reads, summarises and judges it
-in a process of its own, so that the peak of memory is that of the right half alone.
+in a process of its own, so that the peak of memory is that of the right half alone. With `--report` it also writes
+report.html, summary.md and requests.csv: what `harness report` does.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from harness.assess.assess import assess
 from harness.assess.files import write_files
 from harness.records.schemas import REQUESTS, ROW_GROUP_ROWS
 from harness.records.store import RunFolder
+from harness.report.writer import view_of, write_all
 from tests.oracle.runs import T0, manifest, measurement, row
 
 SECOND = 10**9
@@ -67,27 +69,42 @@ def _rows(rng: np.random.Generator, first: int, n: int, requests: int, chunks: i
     return pa.Table.from_arrays(arrays, schema=REQUESTS)
 
 
-def assess_once(path: Path) -> None:
-    """Read, assess, write; prints seconds and the peak of resident memory."""
+def assess_once(path: Path, *, report: bool) -> None:
+    """Read, assess, write, and render when asked; prints seconds by step and the peak of resident memory."""
     started = time.perf_counter()
     folder = RunFolder.open(path)
     assessment = assess(folder)
     write_files(folder, assessment)
-    seconds, peak = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    _say("assessed", started)
+    if report:
+        view = view_of(folder, assessment)
+        _say("viewed", started)
+        write_all(folder, view)
+        _say("written", started)
     (validity,) = assessment.validity.values()
-    print(f"{seconds:.1f} s, peak {peak:.2f} GiB, {validity.status}")
+    print(validity.status)
+
+
+def _say(what: str, started: float) -> None:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    cpu = time.process_time()  # of both cores, and no matter who else is busy
+    wall = time.perf_counter() - started
+    print(f"{what} after {wall:.1f} s (CPU {cpu:.1f} s), peak {peak:.2f} GiB; ", end="", flush=True)
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--assess"]:
-        assess_once(Path(sys.argv[2]))
+    report = "--report" in sys.argv
+    words = [word for word in sys.argv[1:] if word != "--report"]
+    if words[:1] == ["--assess"]:
+        assess_once(Path(words[1]), report=report)
         return
-    requests, chunks = (int(word) for word in (*sys.argv[1:], "200000", "100")[:2])
+    requests, chunks = (int(word) for word in (*words, *("200000", "100")[len(words) :])[:2])
     with tempfile.TemporaryDirectory() as parent:
         path = Path(parent) / "run"
         write_run(path, requests, chunks)
         print(f"{requests:,} requests x {chunks} chunks: ", end="", flush=True)
-        subprocess.run([sys.executable, "-m", "tests.bench_metrics", "--assess", str(path)], check=True)
+        command = [sys.executable, "-m", "tests.bench_metrics", "--assess", str(path), *["--report"] * report]
+        subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,11 @@ class Admission(Generic[Key]):
     def __len__(self) -> int:
         return len(self._queue)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether max_queue_size requests wait; never with max_queue_size 0."""
+        return 0 < self._settings.max_queue_size <= len(self._queue)
+
     def enqueue(self, key: Key, progress: Progress) -> None:
         self._queue.append((key, progress))
 

@@ -100,13 +100,21 @@ class EngineProcess:
 
     def _accept(self, peer: Peer, client_id: int, request: GenerationRequest) -> None:
         self._serial += 1
-        problem = objection(request, self._settings, self._engine.vocabulary_size)
+        problem = objection(request, self._settings, self._engine.vocabulary_size) or self._queue_full()
         if problem:
             peer.send({"type": "refused", "id": client_id, "message": _executor_error(self._serial, problem)})
             return
         job = Job(peer, client_id, Progress(clamped(request, self._settings)))
         self._jobs[self._serial] = job
         self._admission.enqueue(self._serial, job.progress)
+
+    def _queue_full(self) -> str | None:
+        """Why the queue takes no further request, in our words; None while it does."""
+        if self._admission.is_full:
+            self._admit()  # who can start now does not wait: a burst on an idle engine is no full queue
+        if not self._admission.is_full:
+            return None
+        return f"the queue is full: max_queue_size ({self._settings.max_queue_size}) requests are waiting"
 
     def _cancel(self, peer: Peer, client_id: int) -> None:
         for serial, job in self._jobs.items():

@@ -1,33 +1,45 @@
-"""The part of a Triton model that both models share: requests in, rows to the engine, responses out, cancels on.
+"""The part of a Triton model that all models share: requests in, rows to the engine, responses out, cancels on.
 
 Runs in Triton's Python-backend stub, the only place where `triton_python_backend_utils` exists. One `Exchange` per
-Triton request; its rows are separate requests to the engine. A response is sent from the channel's reader thread; the
-flag FINAL rides on the last one.
+Triton request; its rows are separate requests to the engine. A response is sent from the channel's reader thread. Where
+the flag FINAL goes and how an error is worded differs by model (`conventions.py`).
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Set
+from typing import Any, Protocol
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from channel import EngineChannel, EngineGone
+from conventions import Conventions
 from generation import CANCELLED, GenerationRequest
-from replies import Reply, Wish
-from tensors import RefusedRequest, Row
+from replies import Outputs
+from tensors import RefusedRequest, Tensors
 from wire import Message
 
-# What a model must supply: the rows of a request, and the wish and body of each reply.
-Parse = Callable[[dict[str, np.ndarray], int], list[GenerationRequest]]
+
+class Steps(Protocol):
+    """Collects the steps of one row."""
+
+    def after(self, step: Message) -> Outputs | None:
+        """The outputs to send after this step; None when nothing is to be sent yet."""
+
+
+# What a model must supply: the rows of a request (tensors, arrival), and what is sent back for each of them
+# (tensors, row, requested outputs, batch index or None for a single row, the row's request).
+Parse = Callable[[Tensors, int], list[GenerationRequest]]
+MakeReply = Callable[[Tensors, int, Set[str], "int | None", GenerationRequest], Steps]
 
 
 class Exchange:
     """One Triton request: its sender and its rows that have not ended."""
 
-    def __init__(self, request: Any) -> None:
+    def __init__(self, request: Any, conventions: Conventions) -> None:
+        self._conventions = conventions
         self.request_id = str(request.request_id())
         self.numbers: list[int] = []  # of the rows, at the engine
         self.cancelled_by_client = False
@@ -50,13 +62,23 @@ class Exchange:
             self.cancelled_by_client = bool(self._sender.is_cancelled())
             return self.cancelled_by_client
 
-    def send(self, outputs: dict[str, np.ndarray], *, ends_row: bool) -> None:
-        tensors = [pb_utils.Tensor(name, array) for name, array in outputs.items()]
-        self._deliver(pb_utils.InferenceResponse(tensors), ends_row)
+    def send(self, outputs: Outputs, *, ends_row: bool) -> None:
+        self._deliver(pb_utils.InferenceResponse(_tensors(outputs)), ends_row)
 
     def send_error(self, text: str, code: int | None = None) -> None:
         """An error ends the row it belongs to."""
-        error = pb_utils.TritonError(text) if code is None else pb_utils.TritonError(text, code)
+        worded = self._conventions.word_error(text)
+        is_coded = code is not None and self._conventions.errors_have_codes
+        error = pb_utils.TritonError(worded, code) if is_coded else pb_utils.TritonError(worded)
+        self._deliver(pb_utils.InferenceResponse(_tensors(self._conventions.beside_error), error=error), True)
+
+    def send_plain_error(self, text: str) -> None:
+        """An error as it stands, for a request that never was one to the engine."""
+        self._deliver(pb_utils.InferenceResponse(error=pb_utils.TritonError(text)), True)
+
+    def send_cancelled(self) -> None:
+        """Ends the row with the error that says that the client wanted it so."""
+        error = pb_utils.TritonError("Request cancelled by client", pb_utils.TritonError.CANCELLED)
         self._deliver(pb_utils.InferenceResponse(error=error), True)
 
     def end_with_error(self, text: str, code: int | None = None) -> None:
@@ -69,21 +91,25 @@ class Exchange:
             if self.is_over:
                 return
             self._open_rows -= ends_row
-            final = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL if self._open_rows == 0 else 0
-            self._sender.send(response, flags=final)
+            final = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL if self.is_over else 0
+            if final and self._conventions.final_alone:
+                self._sender.send(response)
+                self._sender.send(flags=final)
+            else:
+                self._sender.send(response, flags=final)
 
 
 class RowReceiver:
     """Takes the engine's answers for one row of an exchange."""
 
-    def __init__(self, exchange: Exchange, reply: Reply) -> None:
+    def __init__(self, exchange: Exchange, reply: Steps) -> None:
         self._exchange, self._reply = exchange, reply
 
     def advance(self, row: Message) -> None:
         if "error" in row:
             self._exchange.send_error(row["error"])
         elif row["finish"] == CANCELLED and self._exchange.cancelled_by_client:
-            self._exchange.send_error("Request cancelled by client", pb_utils.TritonError.CANCELLED)
+            self._exchange.send_cancelled()
         else:
             outputs = self._reply.after(row)
             if outputs is not None:
@@ -100,12 +126,12 @@ class Frontend:
         self,
         channel: EngineChannel,
         parse: Parse,
-        body: Any,
-        names: dict[str, str],
-        required_outputs: tuple[str, ...],
+        reply: MakeReply,
+        conventions: Conventions,
         cancellation_check_period_ms: int,
+        required_outputs: tuple[str, ...] = (),
     ) -> None:
-        self._channel, self._parse, self._body, self._names = channel, parse, body, names
+        self._channel, self._parse, self._reply, self._conventions = channel, parse, reply, conventions
         self._required_outputs = required_outputs
         self._period_s = cancellation_check_period_ms / 1000
         self._live: set[Exchange] = set()
@@ -114,9 +140,13 @@ class Frontend:
         self._watch = threading.Thread(target=self._watch_cancels, name="watch-cancels", daemon=True)
         self._watch.start()
 
-    def accept(self, request: Any, tensors: dict[str, np.ndarray], arrival_ns: int) -> None:
+    def exchange(self, request: Any) -> Exchange:
+        """The conversation of a request that this model answers itself."""
+        return Exchange(request, self._conventions)
+
+    def accept(self, request: Any, tensors: Tensors, arrival_ns: int) -> None:
         """Hand one Triton request to the engine; whatever is wrong with it is answered here."""
-        exchange = Exchange(request)
+        exchange = self.exchange(request)
         try:
             self._submit(exchange, request, tensors, arrival_ns)
         except RefusedRequest as problem:
@@ -129,7 +159,7 @@ class Frontend:
                 f"the error was '{type(problem).__name__}: {problem}'"
             )
 
-    def _submit(self, exchange: Exchange, request: Any, tensors: dict[str, np.ndarray], arrival_ns: int) -> None:
+    def _submit(self, exchange: Exchange, request: Any, tensors: Tensors, arrival_ns: int) -> None:
         outputs = set(request.requested_output_names())
         for name in self._required_outputs:
             if name not in outputs:
@@ -138,8 +168,7 @@ class Frontend:
         exchange.expect(len(rows))
         for index, generation in enumerate(rows):
             batch_index = index if len(rows) > 1 else None
-            wish = Wish.of(Row(tensors, index, self._names), outputs, batch_index)
-            receiver = RowReceiver(exchange, Reply(wish, generation, self._body))
+            receiver = RowReceiver(exchange, self._reply(tensors, index, outputs, batch_index, generation))
             exchange.numbers.append(self._channel.submit(generation, receiver))
         with self._lock:  # only now: the watch must know all numbers when it sees the cancel, which it does once
             self._live.add(exchange)
@@ -168,6 +197,10 @@ class Frontend:
             for exchange in self._alive():
                 if exchange.poll_cancelled():
                     self._cancel(exchange)
+
+
+def _tensors(outputs: Mapping[str, np.ndarray]) -> list[Any]:
+    return [pb_utils.Tensor(name, array) for name, array in outputs.items()]
 
 
 def named_inputs(request: Any) -> dict[str, np.ndarray]:

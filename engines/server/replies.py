@@ -3,17 +3,18 @@
 Streaming: one response per step with the tokens of that step alone, never the prompt. Not streaming: one response
 with everything, the prompt included unless `exclude_input_in_output`, and then also counted in `num_output_tokens`,
 as in TensorRT-LLM. A text is that of the response's own tokens, so a character split over two responses shows as
-U+FFFD, as in its `ensemble`.
+U+FFFD, as in its `ensemble`. With `whole_so_far` (`tensorrt_llm_bls` with accumulate_tokens) each response shows
+everything up to its step; the counts stay those of the step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 
 import numpy as np
 from generation import GenerationRequest
-from tensors import Row
+from tensors import Row, Tensors
 from wire import Message
 
 Outputs = dict[str, np.ndarray]
@@ -45,24 +46,40 @@ class Wish:
         )
 
 
+def step_alone(new: list[int], so_far: list[int]) -> list[int]:
+    """What a streamed response shows: the tokens of its step."""
+    return new
+
+
+def whole_so_far(new: list[int], so_far: list[int]) -> list[int]:
+    """What a streamed response shows: all tokens up to its step."""
+    return so_far
+
+
 class Reply:
     """Collects the steps of one row and says what to send after each."""
 
-    def __init__(self, wish: Wish, request: GenerationRequest, body: Callable[[list[int]], Outputs]) -> None:
-        self._wish, self._request, self._body = wish, request, body
+    def __init__(
+        self,
+        wish: Wish,
+        request: GenerationRequest,
+        body: Callable[[list[int]], Outputs],
+        shown: Callable[[list[int], list[int]], list[int]] = step_alone,
+    ) -> None:
+        self._wish, self._request, self._body, self._shown = wish, request, body, shown
         self._tokens: list[int] = []
 
     def after(self, step: Message) -> Outputs | None:
         """The outputs to send after this step; None when nothing is to be sent yet."""
-        if self._wish.streaming:
-            return self._response(step["tokens"], step)
         self._tokens += step["tokens"]
+        if self._wish.streaming:
+            return self._response(self._shown(step["tokens"], self._tokens), len(step["tokens"]), step)
         if step["finish"] is None:
             return None
-        prompt = [] if self._wish.exclude_input else self._request.input_ids
-        return self._response(prompt + self._tokens, step)
+        tokens = ([] if self._wish.exclude_input else self._request.input_ids) + self._tokens
+        return self._response(tokens, len(tokens), step)
 
-    def _response(self, tokens: list[int], step: Message) -> Outputs:
+    def _response(self, tokens: list[int], counted: int, step: Message) -> Outputs:
         outputs = self._body(tokens)
         wish = self._wish
         if wish.batch_index is not None:
@@ -70,10 +87,25 @@ class Reply:
         if wish.num_input_tokens:
             outputs["num_input_tokens"] = _scalar(len(self._request.input_ids))
         if wish.num_output_tokens:
-            outputs["num_output_tokens"] = _scalar(len(tokens))
+            outputs["num_output_tokens"] = _scalar(counted)
         if wish.perf_metrics:
             outputs |= _perf_metrics(step)
         return {name: array for name, array in outputs.items() if name in wish.outputs}
+
+
+def replies(
+    names: Mapping[str, str],
+    body: Callable[[list[int]], Outputs],
+    shown: Callable[[list[int], list[int]], list[int]] = step_alone,
+) -> Callable[[Tensors, int, Set[str], int | None, GenerationRequest], Reply]:
+    """What a model of the classic contract answers with: `frontend.MakeReply`."""
+
+    def reply(
+        tensors: Tensors, index: int, outputs: Set[str], batch_index: int | None, request: GenerationRequest
+    ) -> Reply:
+        return Reply(Wish.of(Row(tensors, index, names), outputs, batch_index), request, body, shown)
+
+    return reply
 
 
 def token_body(tokens: list[int]) -> Outputs:

@@ -22,7 +22,7 @@ class RefusedSetting(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """Limits in tokens, except max_batch_size (requests) and threads."""
+    """Limits in tokens, except max_batch_size and max_queue_size (requests) and threads."""
 
     max_batch_size: int
     max_num_tokens: int
@@ -32,6 +32,7 @@ class Settings:
     enable_kv_cache_reuse: bool
     enable_chunked_context: bool
     threads: int
+    max_queue_size: int  # requests that may wait; 0: any number
 
     @classmethod
     def parse(cls, parameters: Mapping[str, str]) -> Settings:
@@ -45,9 +46,10 @@ class Settings:
             max_seq_len=_positive(parameters, "max_seq_len"),
             max_tokens_in_paged_kv_cache=_positive(parameters, "max_tokens_in_paged_kv_cache"),
             batch_scheduler_policy=_policy(parameters),
-            enable_kv_cache_reuse=_switch(parameters, "enable_kv_cache_reuse"),
-            enable_chunked_context=_switch(parameters, "enable_chunked_context"),
+            enable_kv_cache_reuse=switch(parameters, "enable_kv_cache_reuse"),
+            enable_chunked_context=switch(parameters, "enable_chunked_context"),
             threads=_positive(parameters, "threads"),
+            max_queue_size=_number(parameters, "max_queue_size", least=0),
         )
         settings._check()
         return settings
@@ -98,17 +100,22 @@ def _given(parameters: Mapping[str, str], name: str) -> str:
 
 
 def _positive(parameters: Mapping[str, str], name: str) -> int:
+    return _number(parameters, name, least=1)
+
+
+def _number(parameters: Mapping[str, str], name: str, *, least: int) -> int:
     text = _given(parameters, name)
     try:
         number = int(text)
     except ValueError:
         raise RefusedSetting(f"{name} must be a whole number, not '{text}'") from None
-    if number < 1:
-        raise RefusedSetting(f"{name} must be at least 1, not {number}")
+    if number < least:
+        raise RefusedSetting(f"{name} must be at least {least}, not {number}")
     return number
 
 
-def _switch(parameters: Mapping[str, str], name: str) -> bool:
+def switch(parameters: Mapping[str, str], name: str) -> bool:
+    """A parameter that is true or false. Raises RefusedSetting."""
     text = _given(parameters, name)
     if text not in TRUE | FALSE:
         raise RefusedSetting(f"{name} must be true or false, not '{text}'")

@@ -1,9 +1,9 @@
 """What a Triton request may ask: names, neutral values, refusals, and how the tensors become a GenerationRequest.
 
 The tables are TensorRT-LLM's inputs. Each is honoured, has no effect on this engine (`WITHOUT_EFFECT`), or is refused
-by name unless its value is neutral (`NEUTRAL_ONLY`): a client that always sends beam_width=1 works, one that wants
-two beams is told. Arrays are as the Python backend gives them: first axis the batch; a scalar input is [batch] or
-[batch, 1]. Pure.
+by name unless its value is neutral (`NEUTRAL_ONLY`) or empty (`EMPTY_ONLY`): a client that always sends beam_width=1
+works, one that wants two beams is told. Arrays are as the Python backend gives them: first axis the batch; a scalar
+input is [batch] or [batch, 1]. Pure.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class RefusedRequest(ValueError):
     """The request is wrong or asks for what this engine cannot do; the text is for the client."""
 
 
-# Names that differ between the two models: ours → theirs.
+# Names that differ between the models: ours → theirs.
 TOKEN_MODEL_NAMES = {
     "max_new_tokens": "request_output_len",
     "top_k": "runtime_top_k",
@@ -40,6 +40,7 @@ WITHOUT_EFFECT = {
     "runtime_top_p_min",
     "runtime_top_p_reset_ids",
     "draft_acceptance_threshold",
+    "sampling_param_exclude_input_from_output",
 }
 NEUTRAL_ONLY = {
     "beam_width",
@@ -83,28 +84,44 @@ NEUTRAL_ONLY = {
     "lookahead_window_size",
     "lookahead_ngram_size",
     "lookahead_verification_set_size",
+    "num_draft_tokens",
+    "use_draft_logits",
+    "sampling_param_best_of",
+    "return_cumulative_logprob",
+    "image_url_input",
+    "image_url",
+    "lora_id",
+    "lora_name",
+    "lora_path",
+    "lora_ckpt_source",
 }
-NEUTRAL_ONE = {"beam_width", "num_return_sequences", "runtime_top_p_decay"}  # for these 1 means "off"
+EMPTY_ONLY = {"image_input", "image_bytes_input", "video_bytes_input"}  # a black picture is a picture
+NEUTRAL_ONE = {
+    "beam_width",
+    "num_return_sequences",
+    "runtime_top_p_decay",
+    "sampling_param_best_of",
+}  # for these 1 means "off"
 
 
 def refuse_unsupported(tensors: Tensors) -> None:
     """Raises RefusedRequest for the first input that asks for something this engine cannot do."""
     for name, array in tensors.items():
-        if name in NEUTRAL_ONLY and not _is_neutral(name, array):
+        if (name in NEUTRAL_ONLY and not _is_neutral(name, array)) or (name in EMPTY_ONLY and array.size):
             raise RefusedRequest(f"input '{name}' asks for something this engine cannot do: leave it out")
 
 
 def _is_neutral(name: str, array: np.ndarray) -> bool:
     """Empty, zero, false, empty text, or −1 (TensorRT-LLM's "none"); 1 where that means off."""
     if array.dtype == object:
-        return all(not _text(value) for value in array.reshape(-1))
+        return all(not text_of(value) for value in array.reshape(-1))
     if array.dtype == bool:
         return not array.any()
     off = (1,) if name in NEUTRAL_ONE else (0, -1)
     return bool(np.isin(array, off).all())
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
     return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
 
 
@@ -132,7 +149,7 @@ class Row:
 
     def texts(self, name: str) -> list[str]:
         values = self.values(name)
-        return [] if values is None else [_text(value) for value in values if _text(value)]
+        return [] if values is None else [text_of(value) for value in values if text_of(value)]
 
 
 def sampling(row: Row) -> Sampling:
@@ -199,7 +216,10 @@ def _word_list(row: Row) -> list[list[int]]:
 def text_requests(
     tensors: Tensors, arrival_ns: int, encode: Callable[[str], list[int]], end_of_text: int
 ) -> list[GenerationRequest]:
-    """The rows of a request to `ensemble`; `end_of_text` stands in for an absent end_id. Raises RefusedRequest."""
+    """The rows of a request to `ensemble` or `tensorrt_llm_bls`; `end_of_text` stands in for an absent end_id.
+
+    Raises RefusedRequest.
+    """
     refuse_unsupported(tensors)
     for name in ("text_input", "max_tokens"):
         if name not in tensors:
@@ -215,7 +235,7 @@ def _text_request(row: Row, arrival_ns: int, encode: Callable[[str], list[int]],
     if max_new_tokens <= 0:
         raise RefusedRequest("max_tokens must be a single value > 0")
     return GenerationRequest(
-        input_ids=encode(_text(prompt[0])),
+        input_ids=encode(text_of(prompt[0])),
         max_new_tokens=max_new_tokens,
         arrival_ns=arrival_ns,
         min_new_tokens=max(0, row.integer("min_tokens", 0)),

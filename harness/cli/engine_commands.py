@@ -47,7 +47,7 @@ def up(name: str, grpc_port: int | None, http_port: int | None, metrics_port: in
         if record.engine_hash != loaded.hash:
             click.echo(f"  with other settings than {loaded.path} says now: harness engine down {record.name}, then up")
     click.echo(_addresses(record))
-    click.echo(_next_steps(record))
+    click.echo(_next_steps(record, loaded.spec.models[0]))
 
 
 @engine.command("down")
@@ -128,9 +128,9 @@ def _addresses(record: StartedEngine) -> str:
     return f"  gRPC {record.url}, HTTP http://127.0.0.1:{record.ports.http}, metrics {record.metrics_url}"
 
 
-def _next_steps(record: StartedEngine) -> str:
+def _next_steps(record: StartedEngine, model: str) -> str:
     return (
-        f"measure it:  target: {{attach: {{url: '{record.url}', metrics_url: '{record.metrics_url}', "
+        f"measure it:  target: {{attach: {{url: '{record.url}', model: {model}, metrics_url: '{record.metrics_url}', "
         f"tokenizer: '{record.tokenizer}'}}}}\n"
         f"look at it:  harness engine status, harness engine logs -f {record.name}\n"
         f"stop it:     harness engine down {record.name}"

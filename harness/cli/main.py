@@ -111,6 +111,9 @@ def _run(arguments: list[str] | None, debug: bool) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("\ninterrupted", err=True)
         return Ending.INTERRUPTED.code
+    except OSError as error:  # a full disk, a missing permission: not ours to mend
+        _show(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", debug)
+        return Ending.USAGE.code
     except Exception as error:
         _show(
             f"a bug in the harness: {error!r}\n  please report it with the output of the same command with --debug",

@@ -1,8 +1,8 @@
 """The Triton model repository of an engine: templates in, files out. Pure but for `read_templates`.
 
-A template is `engines/repositories/<kind>/<model>/config.pbtxt` with `${name}` placeholders; every other file of the
-folder is copied as it is. A placeholder that nothing fills and a variable that no template uses are both errors: the
-first would reach Triton as text, the second would be a setting accepted and ignored.
+A template is `engines/repositories/<kind>[-<contract>]/<model>/config.pbtxt` with `${name}` placeholders; every other
+file of the folder is copied as it is. A placeholder that nothing fills and a variable that no template uses are both
+errors: the first would reach Triton as text, the second would be a setting accepted and ignored.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ class RepositoryPaths:
     socket_path: Path  # the Unix socket of the engine process
 
 
-def read_templates(kind: str) -> dict[str, bytes]:
-    """The template files of an engine kind, by path inside the repository."""
-    root = shipped("engines", "repositories", kind)
+def read_templates(spec: EngineSpec) -> dict[str, bytes]:
+    """The template files for an engine's kind and contract, by path inside the repository."""
+    folder = spec.kind if spec.contract == "classic" else f"{spec.kind}-{spec.contract}"
+    root = shipped("engines", "repositories", folder)
     files = (file for file in sorted(root.rglob("*")) if file.is_file())
     return {file.relative_to(root).as_posix(): file.read_bytes() for file in files if _belongs(file)}
 
@@ -52,7 +53,6 @@ def variables_by_model(spec: EngineSpec, paths: RepositoryPaths) -> dict[str, di
     """The variables of each model's `config.pbtxt`, as text."""
     settings = spec.settings
     common = {
-        "triton_max_batch_size": settings.max_batch_size,
         "server_dir": paths.server_dir,
         "socket_path": paths.socket_path,
         "cancellation_check_period_ms": settings.cancellation_check_period_ms,
@@ -67,10 +67,16 @@ def variables_by_model(spec: EngineSpec, paths: RepositoryPaths) -> dict[str, di
         "batch_scheduler_policy": settings.batch_scheduler_policy,
         "enable_kv_cache_reuse": settings.enable_kv_cache_reuse,
         "enable_chunked_context": settings.enable_chunked_context,
+        "max_queue_size": settings.max_queue_size,
     }
+    if spec.contract == "llmapi":
+        return {"tensorrt_llm": _as_text({**common, **engine})}
+    common["triton_max_batch_size"] = settings.max_batch_size
+    text = {**common, "tokenizer_dir": paths.model_dir}
     return {
-        "ensemble": _as_text({**common, "tokenizer_dir": paths.model_dir}),
+        "ensemble": _as_text(text),
         "tensorrt_llm": _as_text({**common, **engine}),
+        "tensorrt_llm_bls": _as_text({**text, "accumulate_tokens": settings.accumulate_tokens}),
     }
 
 

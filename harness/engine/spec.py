@@ -30,9 +30,12 @@ NOT_ON_CPU = {
     "cuda_graph_mode": "there are no CUDA graphs",
     "gpu_device_ids": "there is no GPU",
     "tokens_per_block": "the library fixes the block size at 32 tokens",
-    "max_queue_size": "its queue is not bounded",
     "max_queue_delay_microseconds": "requests are batched by the engine, step by step, never held back",
 }
+
+
+# The Triton models of each contract.
+MODELS = {"classic": ("ensemble", "tensorrt_llm", "tensorrt_llm_bls"), "llmapi": ("tensorrt_llm",)}
 
 
 class ModelShape(Strict):
@@ -76,6 +79,12 @@ class CpuSettings(Strict):
         description="guaranteed_no_evict admits a request only when prompt and whole output fit the cache; "
         "max_utilization admits while there is room and may compute a request again",
     )
+    max_queue_size: NonNegativeInt = Field(
+        0, le=1_048_576, description="requests that may wait; more are rejected with an error; 0: any number may wait"
+    )
+    accumulate_tokens: bool = Field(
+        False, description="`tensorrt_llm_bls` sends the whole text so far in each response, not the new piece"
+    )
     cancellation_check_period_ms: PositiveInt = Field(
         100, le=250, description="how often the Triton models look for cancelled requests"
     )
@@ -116,7 +125,25 @@ class CpuEngine(Strict):
     description: str = Field("", description="one sentence for people: what this engine is for")
     model: ModelShape
     settings: CpuSettings
+    contract: Literal["classic", "llmapi"] = Field(
+        "classic",
+        description="whose tensors it speaks: `classic` is TensorRT-LLM's repository for engines (up to 1.2), `llmapi` "
+        "its LLM-API model (the only one from 1.3 on)",
+    )
     threads: PositiveInt = Field(1, le=512, description="CPU threads of the engine process")
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The Triton models that a client may ask."""
+        return MODELS[self.contract]
+
+    @model_validator(mode="after")
+    def _only_classic_accumulates(self) -> CpuEngine:
+        if self.contract == "llmapi" and self.settings.accumulate_tokens:
+            raise mistake(
+                "is a setting of tensorrt_llm_bls, which contract llmapi does not have", "settings", "accumulate_tokens"
+            )
+        return self
 
 
 # The tagged union of engine kinds. A second kind makes it `Annotated[CpuEngine | Other, Field(discriminator="kind")]`

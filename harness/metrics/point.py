@@ -6,6 +6,8 @@ goodput are of the cohort. Rates are per second.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from harness.metrics.bounds import Bound
@@ -66,8 +68,13 @@ def attainment(r: Repetition) -> Statistics:
 
 def meets_all(r: Repetition) -> Flags:
     """Which requests ended well and within every bound; a metric that is undefined for a request cannot be broken."""
+    return meets(r, r.bounds)
+
+
+def meets(r: Repetition, bounds: Sequence[Bound]) -> Flags:
+    """Which requests ended well and within these bounds."""
     good = r.rows.ok
-    for bound in r.bounds:
+    for bound in bounds:
         good = good & _meets(bound, FORMULAS[bound.metric](r))
     return good
 

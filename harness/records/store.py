@@ -94,8 +94,15 @@ class RunFolder:
         """Write a text file of the folder atomically; returns its path."""
         path = self.path / name
         draft = path.with_name(f".{name}.tmp")
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, path)
+        try:
+            draft.write_text(text, encoding="utf-8")
+            os.replace(draft, path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise RunFolderError(
+                f"cannot write {path}: {error.strerror or error}",
+                hint="make room or allow writing, then: harness run --resume, or harness report",
+            ) from error
         return path
 
     def part_path(self, kind: str, *labels: object) -> Path:
@@ -117,6 +124,15 @@ class RunFolder:
             self.merge_requests(self.manifest().measurements)
         return _read_parquet(self.path / "requests.parquet", REQUESTS)
 
+    def request_batches(self, columns: Sequence[str], rows: int = ROW_GROUP_ROWS) -> Iterator[pa.RecordBatch]:
+        """Some columns of the request records, so many rows at a time: no table of the whole is made."""
+        if self._parts("requests") or not (self.path / "requests.parquet").exists():
+            self.merge_requests(self.manifest().measurements)
+        wanted = pa.schema([REQUESTS.field(name) for name in columns])
+        with pq.ParquetFile(self.path / "requests.parquet") as file:
+            for batch in file.iter_batches(batch_size=rows, columns=list(columns)):
+                yield batch.select(list(columns)).cast(wanted)
+
     def telemetry(self) -> pa.Table:
         """All telemetry samples (schema TELEMETRY), sorted by time."""
         return self._merged("telemetry", TELEMETRY, ["time_ns"])
@@ -132,7 +148,7 @@ class RunFolder:
         Parts are removed once the merged file has been written and can be read back.
         """
         parts = self._parts("requests")
-        tables = [_read_stream(part, REQUESTS) for part in parts if _is_current(part, measurements)]
+        tables = [_read_stream(part, REQUESTS) for part in _current(parts, measurements)]
         path = self.path / "requests.parquet"
         if path.exists():
             tables.insert(0, _without_remeasured(_read_parquet(path, REQUESTS), tables))
@@ -174,16 +190,15 @@ def read_part(path: Path, schema: pa.Schema) -> pa.Table:
     return _read_stream(path, schema)
 
 
-def _is_current(part: Path, measurements: Sequence[Measurement]) -> bool:
-    """Whether a later attempt has not replaced this part's rows."""
-    with contextlib.suppress(ValueError, IndexError):
-        first = _first_row(part)
-        if first is None:
-            return False
-        attempt = int(part.stem.split("-")[3][1:])
-        newest = [m.attempt for m in measurements if (m.point_id, m.repetition, m.arm) == first]
-        return not newest or attempt >= max(newest)
-    return False
+def _current(parts: Sequence[Path], measurements: Sequence[Measurement]) -> list[Path]:
+    """The parts whose rows no later attempt at the same repetition has replaced; parts without rows are left out."""
+    attempts = {part: (first, int(part.stem.split("-")[3][1:])) for part in parts if (first := _first_row(part))}
+    newest: dict[tuple[str, int, str | None], int] = {}
+    for measured in measurements:
+        newest[measured.point_id, measured.repetition, measured.arm] = measured.attempt
+    for first, attempt in attempts.values():
+        newest[first] = max(attempt, newest.get(first, attempt))
+    return [part for part, (first, attempt) in attempts.items() if attempt == newest[first]]
 
 
 def _first_row(part: Path) -> tuple[str, int, str | None] | None:
@@ -238,17 +253,26 @@ def _write_parquet(table: pa.Table, path: Path) -> None:
 
 def _read_parquet(path: Path, schema: pa.Schema) -> pa.Table:
     try:
-        table = pq.read_table(path)
+        table = _by_row_group(path)
     except FileNotFoundError:
         raise RunFolderError(f"{path} is missing") from None
     except (pa.ArrowInvalid, OSError) as error:
         raise RunFolderError(
             f"{path} is damaged: {str(error).splitlines()[0]}", hint="copy the run folder again, or measure again"
         ) from error
-    missing = [name for name in schema.names if name not in table.column_names]
-    if missing:
-        raise RunFolderError(f"{path} lacks the column {missing[0]!r}")
+    for field in schema:
+        if field.name not in table.column_names:  # an older run: a column that was added since is empty there
+            if not field.nullable:
+                raise RunFolderError(f"{path} lacks the column {field.name!r}")
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
     return table.select(schema.names).cast(schema)
+
+
+def _by_row_group(path: Path) -> pa.Table:
+    """The whole file, one row group after the other: all at once would take nearly twice the memory of the table."""
+    with pq.ParquetFile(path) as file:
+        groups = [file.read_row_group(number) for number in range(file.num_row_groups)]
+        return pa.concat_tables(groups) if groups else file.schema_arrow.empty_table()
 
 
 def _remove(paths: Sequence[Path]) -> None:

@@ -1,4 +1,4 @@
-"""`requests.csv`: one row per request, without the lists of chunks, written batch by batch."""
+"""`requests.csv`: one row per request, without the lists of chunks, read and written batch by batch."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 
-BATCH_ROWS = 50_000
+from harness.records.schemas import REQUESTS
+from harness.records.store import RunFolder
+
+FLAT = pa.schema([field for field in REQUESTS if not pa.types.is_list(field.type)])
 
 
-def write(requests: pa.Table, path: Path) -> Path:
-    """Write the table (schema REQUESTS) to `path`, replacing it at the end; returns `path`."""
-    flat = requests.select([field.name for field in requests.schema if not pa.types.is_list(field.type)])
+def write(folder: RunFolder, path: Path) -> Path:
+    """Write the requests of a run folder to `path`, replacing it at the end; returns `path`."""
     draft = path.with_name(f".{path.name}.tmp")
-    with pyarrow.csv.CSVWriter(draft, flat.schema) as writer:
-        for batch in flat.to_batches(max_chunksize=BATCH_ROWS):
+    with pyarrow.csv.CSVWriter(draft, FLAT) as writer:
+        for batch in folder.request_batches(FLAT.names):
             writer.write_batch(batch)
     draft.replace(path)
     return path

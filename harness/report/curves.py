@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from harness.metrics.catalog import METRICS
 from harness.metrics.results import POINT_VALUE, Value
-from harness.report.numbers import digits, exactly, on_screen, plain, screen_unit, span
-from harness.report.places import Place, load_axis, series_of
+from harness.report.numbers import digits, exactly, on_screen, overloaded, plain, screen_unit, span
+from harness.report.places import Place, closed_loop, load_axis, overload, series_of
 from harness.report.shown import Curves, FigureView, HeatCell, HeatMap, HeatMaps, Limit, Line, Panel, TextTable
 
 PERCENTILES = ("p50", "p90", "p95", "p99")
@@ -16,7 +16,9 @@ SHORT_TITLES = {
     "inter_token_latency": "ITL",
     "inter_chunk_latency": "inter-chunk latency",
     "time_per_output_token": "TPOT",
+    "time_to_first_token_from_send": "TTFT from send",
     "request_latency": "request latency",
+    "request_latency_from_send": "request latency from send",
     "output_token_throughput": "output tokens/s",
     "output_token_throughput_per_user": "output tokens/s per user",
 }
@@ -90,12 +92,18 @@ def percentiles(found: Sequence[Place]) -> FigureView:
         key="percentiles",
         title=f"Percentiles of {names} against {load_axis(found).partition(' (')[0]}",
         description="One row per workload, one column per metric; lines for p50, p90, p95 and p99.",
-        caption=f"A percentile is drawn where enough requests were measured for it. {_marks_note(found)}".strip()
+        caption=f"A percentile is drawn where enough requests were measured for it. {_marks_note(found)}"
+        f"{'' if closed_loop(found) else ' Thin dots: the same from the send.'}"
         if drawn
         else "Not drawn: no point has a percentile; too few requests succeeded.",
         content=Curves(rows) if drawn else None,
-        table=figure_table(found, tuple((metric, p) for metric in metrics for p in PERCENTILES)),
+        table=figure_table(found, tuple((metric, p) for metric in _both_views(metrics, found) for p in PERCENTILES)),
     )
+
+
+def _both_views(metrics: Sequence[str], found: Sequence[Place]) -> tuple[str, ...]:
+    """The metrics, and for an open loop their views from the send."""
+    return (*metrics, *(FROM_SEND[metric] for metric in metrics if metric in FROM_SEND and not closed_loop(found)))
 
 
 def _against_load(name: str, series: Sequence[Place], metric: str) -> Panel:
@@ -105,6 +113,7 @@ def _against_load(name: str, series: Sequence[Place], metric: str) -> Panel:
         if points:
             x = [place.load for place in points]
             lines.append(_line(statistic, style, points, x, metric, statistic, marks=False))
+    lines += _from_send(series, metric)
     loads = tuple(place.load for place in series)
     return Panel(
         title=f"{name}: {SHORT_TITLES[metric]}",
@@ -116,6 +125,26 @@ def _against_load(name: str, series: Sequence[Place], metric: str) -> Panel:
         x_ticks=loads,
         empty="too few requests",
     )
+
+
+FROM_SEND = {
+    "time_to_first_token": "time_to_first_token_from_send",
+    "request_latency": "request_latency_from_send",
+}
+
+
+def _from_send(series: Sequence[Place], metric: str) -> list[Line]:
+    """In an open loop, the same percentiles counted from the send: thin, dotted, in the colours of their neighbours."""
+    if metric not in FROM_SEND or not any(place.open_loop for place in series):
+        return []
+    lines = []
+    for style, statistic in enumerate(PERCENTILES):
+        points = [(place.load, place.value(FROM_SEND[metric], statistic)) for place in series]
+        known = [(x, _shown(value)) for x, value in points if value.value is not None]
+        if known:
+            x, y = zip(*known, strict=True)
+            lines.append(Line("", x, y, style, faint=True))
+    return lines
 
 
 def _line(
@@ -181,8 +210,16 @@ def _marks_note(found: Sequence[Place]) -> str:
 
 
 def _missing(found: Sequence[Place], metric: str, statistic: str) -> str:
-    lacking = [place.label for place in found if place.value(metric, statistic).value is None]
-    return f" Without {statistic}, for lack of requests: {'; '.join(lacking)}." if lacking else ""
+    without = [place for place in found if place.value(metric, statistic).value is None]
+    lacking = [place.label for place in without if not overload(place)]
+    text = f" Without {statistic}, for lack of requests: {'; '.join(lacking)}." if lacking else ""
+    return text + overload_note(found)
+
+
+def overload_note(found: Sequence[Place]) -> str:
+    """Which points show no latency because they were overloaded."""
+    labels = [f"{place.label} ({overload(place)})" for place in found if overload(place)]
+    return f" Left out, because overloaded: {'; '.join(labels)}." if labels else ""
 
 
 def figure_table(found: Sequence[Place], asked: Sequence[tuple[str, str]]) -> TextTable:
@@ -219,7 +256,7 @@ def heat_maps(found: Sequence[Place]) -> FigureView:
 
 
 def _heat_map(found: Sequence[Place], metric: str, statistic: str) -> HeatMap:
-    loads = sorted({place.load for place in found})
+    loads = sorted({(place.load, place.load_text) for place in found})
     rows = sorted(series_of(found).items(), key=lambda item: item[1][0].point.input_tokens_mean)
     unit = screen_unit(METRICS[metric].unit)
     title = SHORT_TITLES[metric] if statistic == POINT_VALUE else f"{SHORT_TITLES[metric]} {statistic} ({unit})"
@@ -227,9 +264,9 @@ def _heat_map(found: Sequence[Place], metric: str, statistic: str) -> HeatMap:
         title=title,
         x_label=load_axis(found),
         y_label="input tokens\n(mean)",
-        x_ticks=tuple(f"{load:g}" for load in loads),
+        x_ticks=tuple(text for _, text in loads),
         y_ticks=tuple(f"{exactly(round(series[0].point.input_tokens_mean, 1))}\n{name}" for name, series in rows),
-        cells=tuple(tuple(_heat_cell(series, load, metric, statistic) for load in loads) for _, series in rows),
+        cells=tuple(tuple(_heat_cell(series, load, metric, statistic) for load, _ in loads) for _, series in rows),
     )
 
 
@@ -242,6 +279,6 @@ def _heat_cell(series: Sequence[Place], load: float, metric: str, statistic: str
     value = place.value(metric, statistic)
     if value.value is None:
         reason = value.reason or ""
-        return HeatCell(None, reason.partition(" (")[0] if reason.startswith("needs ") else "n/a")
+        return HeatCell(None, reason.partition(" (")[0] if reason.startswith("needs ") else overloaded(reason) or "n/a")
     sign = "> " if value.above else "< " if value.below else ""
     return HeatCell(_shown(value), sign + digits(_shown(value)))

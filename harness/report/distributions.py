@@ -6,28 +6,29 @@ drawn one by one, never pooled. The curves are thinned to what an eye can tell a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import pyarrow as pa
-
-from harness.metrics.curves import Curve, curves
-from harness.records.manifest import Manifest
-from harness.report.curves import PERCENTILES, SHORT_TITLES, figure_table
+from harness.metrics.curves import Curve
+from harness.report.curves import PERCENTILES, SHORT_TITLES, figure_table, overload_note
 from harness.report.numbers import on_screen
-from harness.report.places import Place, series_of
+from harness.report.places import Place, overload, series_of
+from harness.report.recorded import REPETITIONS_DRAWN, PointKey, Recorded
 from harness.report.shown import Distributions, FigureView, Line, Panel
 
 STEPS_DRAWN = 60
-REPETITIONS_DRAWN = 3
 
 
-def distributions(found: Sequence[Place], manifest: Manifest, requests: pa.Table) -> FigureView:
-    """Cumulative distributions of TTFT (left) and of the gaps between chunks (right), one row per series."""
+def drawn_metrics(found: Sequence[Place]) -> tuple[str, str]:
+    """The two metrics whose distributions are shown: TTFT, and ITL where chunks are tokens."""
     tokens = any(place.value("inter_token_latency", "p50").value is not None for place in found)
-    metrics = ("time_to_first_token", "inter_token_latency" if tokens else "inter_chunk_latency")
+    return "time_to_first_token", "inter_token_latency" if tokens else "inter_chunk_latency"
+
+
+def distributions(found: Sequence[Place], records: Mapping[PointKey, Recorded]) -> FigureView:
+    """Cumulative distributions of TTFT (left) and of the gaps between chunks (right), one row per series."""
+    metrics = drawn_metrics(found)
     rows = tuple(
-        tuple(_panel(name, metric, series, manifest, requests) for metric in metrics)
-        for name, series in series_of(found).items()
+        tuple(_panel(name, metric, series, records) for metric in metrics) for name, series in series_of(found).items()
     )
     drawn = any(panel.lines for row in rows for panel in row)
     return FigureView(
@@ -36,6 +37,7 @@ def distributions(found: Sequence[Place], manifest: Manifest, requests: pa.Table
         description="Share of requests (left) or of gaps between chunks (right) that took at most the time on the "
         "horizontal axis, which is logarithmic. One line per load level and repetition, one row per workload.",
         caption=f"{_repetition_note(found)}A curve that ends below 1 has requests that failed or never finished."
+        f"{overload_note(found)}"
         if drawn
         else "Not drawn: no request of any window received a token.",
         content=Distributions(rows) if drawn else None,
@@ -43,11 +45,11 @@ def distributions(found: Sequence[Place], manifest: Manifest, requests: pa.Table
     )
 
 
-def _panel(name: str, metric: str, series: Sequence[Place], manifest: Manifest, requests: pa.Table) -> Panel:
+def _panel(name: str, metric: str, series: Sequence[Place], records: Mapping[PointKey, Recorded]) -> Panel:
     lines = [
         _line(place, style, curve)
         for style, place in enumerate(series)
-        for curve in list(curves(manifest, place.point, requests, metric))[:REPETITIONS_DRAWN]
+        for curve in (() if overload(place) else records[place.key].curves.get(metric, ()))
     ]
     return Panel(
         title=f"{name}: {SHORT_TITLES[metric]}",

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from harness.metrics.results import POINT_VALUE
 from harness.records.manifest import Manifest
+from harness.report import loads
 from harness.report.numbers import digits, plain
-from harness.report.places import NOT_MEASURED, Place, closed_loop, series_of
+from harness.report.places import NOT_MEASURED, Place, closed_loop, overload, series_of
 from harness.report.shown import Verdict
 from harness.scenario.schema import Scenario
 from harness.units import show_duration
@@ -25,22 +26,33 @@ def title(manifest: Manifest) -> str:
 
 def sentence(manifest: Manifest, scenario: Scenario, found: Sequence[Place]) -> str:
     """What ran, in one or two sentences."""
-    loads = sorted({place.load for place in found})
-    levels = ", ".join(f"{load:g}" for load in loads)
-    load = f"concurrency {levels}" if closed_loop(found) else f"request rates {levels} req/s"
-    kind = "closed loop" if closed_loop(found) else "open loop"
+    load = _loads(found, scenario)
     window = scenario.phases.window_length_s
     length = show_duration(window) if window is not None else f"{scenario.phases.window_requests} requests"
     workloads = len({place.point.workload for place in found})
     repetitions = max((place.point.repetitions for place in found), default=0)
     size = f"{_count(len(found), 'point')}, {_count(repetitions, 'repetition')} each, windows of {length}"
-    return f"{_targets(manifest)} under {_count(workloads, 'workload')} at {load} ({kind}): {size}. {_origin(found)}"
+    return f"{_targets(manifest)} under {_count(workloads, 'workload')} at {load}: {size}. {_origin(found)}"
+
+
+def _loads(found: Sequence[Place], scenario: Scenario) -> str:
+    """The load levels and the kind of loop."""
+    closed = sorted({place.load for place in found if not place.open_loop})
+    words = [f"concurrency {', '.join(f'{load:g}' for load in closed)} (closed loop)"] if closed else []
+    opened = [place for place in found if place.open_loop]
+    if opened:
+        changing = loads.without_one_rate(scenario.load)
+        rates = sorted({place.load for place in opened})
+        level = changing or f"{', '.join(f'{rate:g}' for rate in rates)} {opened[0].unit}"
+        words.append(f"{level} (open loop, {loads.process(scenario.load)})")
+    return " and ".join(words) or "no load"
 
 
 def _origin(found: Sequence[Place]) -> str:
     if closed_loop(found):
         return "In a closed loop there is no schedule: TTFT and latency count from the send."
-    return "TTFT and latency count from the intended send time."
+    counted = "TTFT and latency count from the intended instant; the same from the send stands beside them."
+    return counted if all(place.open_loop for place in found) else f"In the open loop {counted}"
 
 
 def _targets(manifest: Manifest) -> str:
@@ -124,9 +136,10 @@ def _result(name: str, series: Sequence[Place]) -> str:
     first = usable[0]
     if best is first:
         return f"{name}: {_tokens(best)} at {best.load_label}{_latency(best)}.{suffix}"
+    there = f" the load is too much ({overload(best)})" if overload(best) else _latency(best, joint="")
     return (
         f"{name}: output rises from {_tokens(first)} at {first.load_label} to {_tokens(best)} at {best.load_label}, "
-        f"the highest; there{_latency(best, joint='')}.{suffix}"
+        f"the highest{f'; there{there}' if there else ''}.{suffix}"
     )
 
 

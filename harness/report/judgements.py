@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.metrics.results import ObjectiveResult
+from harness.metrics.results import ObjectiveResult, Reason
 from harness.report.numbers import exactly, on_screen, plain
 from harness.report.places import Place, series_of
 from harness.report.shown import Finding, Judgement, Objectives
@@ -82,14 +82,28 @@ def _meets_all(place: Place) -> bool:
 
 
 def _kind(place: Place) -> str:
-    return "concurrency" if place.point.load_kind == "closed_loop" else "request rate"
+    if place.changing:
+        return "the load"
+    return "request rate" if place.open_loop else "concurrency"
 
 
 def findings(found: Sequence[Place]) -> tuple[Finding, ...]:
-    """The reasons against points, the worst first."""
-    listed = [
-        Finding(place.label, reason.severity, reason.message, reason.advice)
-        for place in found
-        for reason in place.validity.reasons
-    ]
-    return tuple(sorted(listed, key=lambda finding: finding.severity != "INVALID"))
+    """The reasons against points, by kind, the worst first; points of which the same was seen stand together."""
+    kinds: dict[tuple[str, str], list[tuple[Place, Reason]]] = {}
+    for place in found:
+        for reason in place.validity.reasons:
+            kinds.setdefault((reason.severity, reason.code), []).append((place, reason))
+    listed = [_finding(severity, code, seen) for (severity, code), seen in kinds.items()]
+    return tuple(sorted(listed, key=lambda finding: (finding.severity != "INVALID", -finding.points)))
+
+
+def _finding(severity: str, code: str, seen: Sequence[tuple[Place, Reason]]) -> Finding:
+    by_message: dict[str, list[str]] = {}
+    for place, reason in seen:
+        labels = by_message.setdefault(reason.message, [])
+        if place.label not in labels:
+            labels.append(place.label)
+    advice = dict.fromkeys(reason.advice for _, reason in seen)
+    points = len({place.label for place, _ in seen})
+    sightings = tuple(("; ".join(labels), message) for message, labels in by_message.items())
+    return Finding(code.replace("_", " "), severity, points, sightings, "; or: ".join(advice))

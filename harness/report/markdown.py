@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from harness.report.shown import Cell, Column, PointsTable, View
+from harness.report.shown import Cell, Column, PointsTable, Section, View
 
 
 def summary(view: View) -> bytes:
@@ -26,7 +26,9 @@ def summary(view: View) -> bytes:
         points(view.table),
         _list(f"[{number}] {text}" for number, text in enumerate(view.table.footnotes, start=1)),
         _plain(view.table.note),
+        *_sections(view.details),
         *_findings(view),
+        *_sections(view.beside),
         "## Telemetry",
         _list(f"{name}: {value}" for name, value in view.telemetry.rows),
         "## To measure it again",
@@ -45,9 +47,21 @@ def points(table: PointsTable) -> str:
 def _findings(view: View) -> list[str]:
     if not view.findings:
         return []
-    rows = [[finding.point, finding.severity, finding.message, finding.advice] for finding in view.findings]
-    heads = ["Point", "Verdict", "What was seen", "What to do"]
-    return ["## What speaks against points", _table(heads, rows, ["---"] * len(heads))]
+    blocks = ["## What speaks against points"]
+    for finding in view.findings:
+        blocks.append(f"**{finding.severity}**, {_plain(finding.title)}. What to do: {_plain(finding.advice)}")
+        blocks.append(_list(f"{point}: {message}" for point, message in finding.sightings))
+    return blocks
+
+
+def _sections(sections: Iterable[Section]) -> list[str]:
+    blocks = []
+    for section in sections:
+        blocks += [f"## {_plain(section.title)}", _list(section.texts)]
+        for title, table in section.tables:
+            rule = ["---", *["--:"] * (len(table.headers) - 1)]
+            blocks += [_plain(title), _table(list(table.headers), [list(row) for row in table.rows], rule)]
+    return blocks
 
 
 def _table(heads: list[str], rows: list[list[str]], rule: list[str]) -> str:
@@ -64,7 +78,8 @@ def _heading(column: Column) -> str:
 def _cell(cell: Cell) -> str:
     note = f" [{cell.footnote}]" if cell.footnote else ""
     joined = f"{cell.text} {cell.detail}" if cell.kind == "missing" else f"{cell.text} ({cell.detail})"
-    return (joined if cell.detail else cell.text) + note
+    beside = f"; {cell.beside}" if cell.beside else ""
+    return (joined if cell.detail else cell.text) + beside + note
 
 
 def _list(items: Iterable[str]) -> str:

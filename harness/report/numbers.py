@@ -17,6 +17,11 @@ SCREEN_UNITS: Mapping[str, tuple[float, str]] = {
     "ratio": (100.0, "%"),
     "tokens": (1.0, "tokens"),
 }
+# what stands in place of a percentile that only tells for how long an overload was watched
+OVERLOADED: Mapping[str, str] = {
+    "not available: stopped, saturated": "stopped: saturated",
+    "not available: unstable": "unstable",
+}
 NARROW_SPACE = "\u202f"
 
 
@@ -46,12 +51,22 @@ def digits(number: float) -> str:
     return f"{number:.2g}"
 
 
+def overloaded(reason: str | None) -> str:
+    """The word for a reason that stands for an overload; nothing for another."""
+    return next((word for start, word in OVERLOADED.items() if (reason or "").startswith(start)), "")
+
+
 def plain(value: Value) -> str:
     """A value in one string with its unit: `512 ms`, `> 4000 ms`, `needs 72 requests`."""
     if value.value is None:
         return value.reason or "not available"
     unit = screen_unit(value.unit)
     return f"{_sign(value)}{digits(on_screen(value.value, value.unit))}{'' if unit == '%' else ' '}{unit}"
+
+
+def bare(value: Value) -> str:
+    """A value that is there, without its unit: `512`, `> 4000`."""
+    return _sign(value) + digits(on_screen(value.value or 0.0, value.unit))
 
 
 def lookup(metrics: Mapping[str, Statistics], metric: str, statistic: str) -> Value:
@@ -90,9 +105,8 @@ def cell(value: Value, footnotes: Footnotes) -> Cell:
         if reason.startswith("needs "):
             words, number, rest = reason.split(" ", 2)
             return Cell(f"{words} {number}", rest.replace(" (", ", ").removesuffix(")"), "missing")
-        return Cell("n/a", kind="missing", footnote=footnotes.number(reason))
-    text = _sign(value) + digits(on_screen(value.value, value.unit))
-    return Cell(text, span(value), "bound" if value.above or value.below else "value")
+        return Cell(overloaded(reason) or "n/a", kind="missing", footnote=footnotes.number(reason))
+    return Cell(bare(value), span(value), "bound" if value.above or value.below else "value")
 
 
 def span(value: Value) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.analysis.instrument import InstrumentError, instrument_error
 from harness.metrics.results import Assessment, ObjectiveResult, PointSummary, Validity, Value
+from harness.records.calibration import Calibration
 from harness.records.manifest import Manifest, Point
-from harness.report.numbers import lookup
+from harness.report import loads
+from harness.report.numbers import lookup, overloaded
 from harness.scenario.schema import Scenario
 
 NOT_MEASURED = "NOT MEASURED"
@@ -21,9 +24,13 @@ class Place:
     point: Point
     series: str  # points of one series differ in load only: a line in a figure
     load: float
+    load_text: str  # the load level alone: `16`, `2.5`, `ramp 2 → 20 req/s`
+    load_label: str  # the same in words
+    unit: str  # of the rate of an open loop's arrivals: req/s, or conversations/s
     summary: PointSummary | None
     validity: Validity
     objectives: Sequence[ObjectiveResult]
+    instrument: InstrumentError | None = None  # None: not known
 
     @property
     def status(self) -> str:
@@ -31,19 +38,24 @@ class Place:
         return self.validity.status if self.summary is not None else NOT_MEASURED
 
     @property
+    def changing(self) -> bool:
+        """Whether the load has no one rate: a ramp, steps, a trace, several tenants."""
+        return self.load_text != f"{self.load:g}"
+
+    @property
     def believable(self) -> bool:
         """Whether the point may stand for a result: measured and not INVALID."""
         return self.status in ("VALID", "SUSPECT")
 
     @property
-    def load_text(self) -> str:
-        """The load level alone: `16`, or `2.5`."""
-        return f"{self.load:g}"
+    def key(self) -> tuple[str, str | None]:
+        """(point id, arm)."""
+        return self.point.point_id, self.point.arm
 
     @property
-    def load_label(self) -> str:
-        """The load level in words."""
-        return f"concurrency {self.load:g}" if self.point.load_kind == "closed_loop" else f"{self.load:g} req/s"
+    def open_loop(self) -> bool:
+        """Whether its requests had intended instants."""
+        return not loads.is_closed(self.point)
 
     @property
     def label(self) -> str:
@@ -57,7 +69,9 @@ class Place:
         return lookup(self.summary.metrics, metric, statistic)
 
 
-def places(manifest: Manifest, scenario: Scenario, assessment: Assessment) -> list[Place]:
+def places(
+    manifest: Manifest, scenario: Scenario, assessment: Assessment, profile: Calibration | None = None
+) -> list[Place]:
     """Every planned point, by workload as the scenario lists them, deployment, arm, and rising load."""
     summaries = {(summary.point_id, summary.arm): summary for summary in assessment.points}
     workloads = [workload.name for workload in scenario.workload]
@@ -70,10 +84,14 @@ def places(manifest: Manifest, scenario: Scenario, assessment: Assessment) -> li
             Place(
                 point,
                 _series(point, manifest),
-                float(point.concurrency or point.request_rate_per_s or 0),
+                loads.level(point),
+                loads.name(point, scenario.load),
+                loads.label(point, scenario.load, loads.arriving(point, scenario)),
+                loads.arriving(point, scenario),
                 summary,
                 assessment.validity.get(point.point_id, Validity("SUSPECT")),
                 assessment.objectives.get(point.point_id, []),
+                _instrument(profile, point, summary),
             )
         )
 
@@ -84,6 +102,11 @@ def places(manifest: Manifest, scenario: Scenario, assessment: Assessment) -> li
     return sorted(found, key=position)
 
 
+def overload(place: Place) -> str:
+    """`stopped: saturated` or `unstable` where percentiles are withheld for it, else nothing."""
+    return overloaded(place.value("time_to_first_token", "p50").reason)
+
+
 def series_of(found: Sequence[Place]) -> dict[str, list[Place]]:
     """The places by series, in order."""
     by_series: dict[str, list[Place]] = {}
@@ -92,20 +115,36 @@ def series_of(found: Sequence[Place]) -> dict[str, list[Place]]:
     return by_series
 
 
+def _instrument(profile: Calibration | None, point: Point, summary: PointSummary | None) -> InstrumentError | None:
+    """None where nothing is known: no profile, or no latency that tells how many requests were in flight."""
+    if profile is None or summary is None:
+        return None
+    latency = lookup(summary.metrics, "request_latency_from_send", "mean").value
+    return None if point.concurrency is None and latency is None else instrument_error(profile, point, summary)
+
+
 def _series(point: Point, manifest: Manifest) -> str:
     parts = ["all requests" if point.workload == UNNAMED else point.workload]
     if len(manifest.deployments) > 1:
         parts.append(point.deployment_id)
     if point.arm is not None:
         parts.append(f"arm {point.arm}")
+    if len({other.load_kind for other in manifest.points}) > 1:
+        parts.append(point.load_kind.replace("_", " "))
     return " · ".join(parts)
 
 
 def closed_loop(found: Sequence[Place]) -> bool:
     """Whether the load of all points is a concurrency."""
-    return all(place.point.load_kind == "closed_loop" for place in found)
+    return not any(place.open_loop for place in found)
 
 
 def load_axis(found: Sequence[Place]) -> str:
     """The name of the load axis."""
-    return "concurrency (requests in flight)" if closed_loop(found) else "request rate, intended (req/s)"
+    if closed_loop(found):
+        return "concurrency (requests in flight)"
+    if not all(place.open_loop for place in found):
+        return "load (concurrency, or requests per second)"
+    if any(place.unit != loads.REQUESTS for place in found):
+        return f"arrivals ({found[0].unit})"
+    return "request rate, mean (req/s)" if any(place.changing for place in found) else "request rate, intended (req/s)"

@@ -19,6 +19,7 @@ class Cell:
     detail: str = ""
     kind: CellKind = "value"
     footnote: int | None = None
+    beside: str = ""  # another view of the same value, e.g. `send 48.2`
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Line:
     high: tuple[float, ...] = ()
     marks: tuple[str, ...] = ()
     doubtful: tuple[bool, ...] = ()  # points that are not VALID: hollow
+    faint: bool = False  # another view of the line of the same style: thin, dotted, without markers
 
 
 @dataclass(frozen=True)
@@ -203,11 +205,12 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Finding:
-    """A reason against believing a point, and how to make it go away."""
+    """A kind of reason against believing points, what was seen at which of them, and how to make it go away."""
 
-    point: str
+    title: str
     severity: str
-    message: str
+    points: int
+    sightings: tuple[tuple[str, str], ...]  # (point or points, what was seen)
     advice: str
 
 
@@ -249,6 +252,16 @@ class Definition:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A section that only some runs have: sentences, then tables with their titles ("" for none)."""
+
+    key: str
+    title: str
+    texts: tuple[str, ...]
+    tables: tuple[tuple[str, TextTable], ...]
+
+
+@dataclass(frozen=True)
 class View:
     """Everything a report says, in the order in which it says it."""
 
@@ -261,8 +274,10 @@ class View:
     objectives: Objectives
     notes: tuple[str, ...]
     table: PointsTable
+    details: tuple[Section, ...]  # of the points: schedule, tenants, turns
     figures: tuple[FigureView, ...]
     findings: tuple[Finding, ...]
+    beside: tuple[Section, ...]  # cross-check, instrument, other tools
     telemetry: Facts
     identity: tuple[Facts, ...]
     all_values: tuple[tuple[str, TextTable], ...]

@@ -6,17 +6,18 @@ Seconds count from the first start of the run. Lines break between repetitions a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from harness.metrics.columns import Floats, Ints
-from harness.metrics.series import Series, series
+from harness.metrics.series import Series
 from harness.metrics.summary import measurements_of
 from harness.records.manifest import Manifest, Measurement
 from harness.report.numbers import digits
 from harness.report.places import Place
+from harness.report.recorded import PointKey, Recorded
 from harness.report.shown import Band, FigureView, Line, TextTable, Timeline, Track
 from harness.report.telemetry_strips import missing, strips
 from harness.units import NS_PER_MS, NS_PER_S
@@ -33,14 +34,18 @@ DESCRIPTION = (
 
 
 def timeline(
-    found: Sequence[Place], manifest: Manifest, requests: pa.Table, telemetry: pa.Table, period_s: float
+    found: Sequence[Place],
+    manifest: Manifest,
+    records: Mapping[PointKey, Recorded],
+    telemetry: pa.Table,
+    period_s: float,
 ) -> FigureView:
     """The timeline of the run. `period_s`: the asked time between two samples of the telemetry."""
     if not manifest.measurements:
         nothing = TextTable((), ())
         return FigureView("timeline", TITLE, DESCRIPTION, "Not drawn: nothing was measured.", None, nothing)
-    start_ns, width_ns = _span(manifest.measurements)
-    measured = [s for place in found for s in series(manifest, place.point, requests, width_ns)]
+    start_ns, width_ns = span(manifest.measurements)
+    measured = [s for place in found for s in records[place.key].series]
     tracks = (*_client_tracks(measured, start_ns), *strips(telemetry, start_ns, period_s))
     caption = (
         f"What clients saw: one value per {width_ns / NS_PER_S:.3g} s. Grey: warm-up; clear: window; hatched: drain."
@@ -51,8 +56,10 @@ def timeline(
     return FigureView("timeline", TITLE, DESCRIPTION, caption, content, _table(tracks))
 
 
-def _span(measurements: Sequence[Measurement]) -> tuple[int, int]:
-    """(first start, width of a bin) in ns."""
+def span(measurements: Sequence[Measurement]) -> tuple[int, int]:
+    """(first start, width of a bin) in ns; start 0 where nothing was measured."""
+    if not measurements:
+        return 0, SHORTEST_BIN_NS
     start = min(m.start_ns for m in measurements)
     length = max(m.drain_end_ns for m in measurements) - start
     return start, max(SHORTEST_BIN_NS, -(-length // MOST_BINS))

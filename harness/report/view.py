@@ -1,34 +1,66 @@
 """The view of a run: everything a report says, as strings and plottable numbers in the units of the screen.
 
-`build` is pure: manifest, scenario, assessment and tables in, a `View` out. No metric is computed here.
+`build` is pure: manifest, scenario, assessment, tables and what lies beside them in, a `View` out. No metric is
+computed here.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from harness.metrics.results import Assessment
+from harness.records.calibration import Calibration, NotCalibrated
+from harness.records.foreign import ForeignResult
 from harness.records.manifest import Manifest
-from harness.report import headline, identity, judgements, key_table
+from harness.report import (
+    cross_check,
+    foreign,
+    groups,
+    headline,
+    identity,
+    instrument,
+    judgements,
+    key_table,
+    schedule,
+)
 from harness.report.curves import heat_maps, percentiles, throughput_latency
-from harness.report.distributions import distributions
+from harness.report.distributions import distributions, drawn_metrics
 from harness.report.outcomes import outcomes
 from harness.report.places import places
-from harness.report.shown import View
-from harness.report.timeline import timeline
+from harness.report.recorded import recorded
+from harness.report.shown import Section, View
+from harness.report.timeline import span, timeline
 from harness.scenario.schema import Scenario
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What a run folder may hold besides its records."""
+
+    calibration: Calibration | NotCalibrated | None = None
+    foreign: Sequence[ForeignResult] = ()
+    cross_check: str | None = None  # the text of cross_check.json
+
+
 def build(
-    manifest: Manifest, scenario: Scenario, assessment: Assessment, requests: pa.Table, telemetry: pa.Table
+    manifest: Manifest,
+    scenario: Scenario,
+    assessment: Assessment,
+    requests: pa.Table,
+    telemetry: pa.Table,
+    beside: Beside | None = None,
 ) -> View:
     """The view of a run. `requests` has schema REQUESTS, `telemetry` schema TELEMETRY."""
-    found = places(manifest, scenario, assessment)
+    beside = beside or Beside()
+    profile = beside.calibration if isinstance(beside.calibration, Calibration) else None
+    found = places(manifest, scenario, assessment, profile)
+    records = recorded(manifest, scenario, requests, drawn_metrics(found), span(manifest.measurements)[1])
     return View(
         title=headline.title(manifest),
         sentence=headline.sentence(manifest, scenario, found),
@@ -39,15 +71,21 @@ def build(
         objectives=judgements.objectives(found, scenario),
         notes=_notes(manifest, assessment),
         table=key_table.points_table(found),
+        details=present(schedule.section(found, records), groups.tenants(found, records), groups.turns(found, records)),
         figures=(
             throughput_latency(found),
             percentiles(found),
-            distributions(found, manifest, requests),
+            distributions(found, records),
             heat_maps(found),
-            timeline(found, manifest, requests, telemetry, scenario.telemetry.period_s),
+            timeline(found, manifest, records, telemetry, scenario.telemetry.period_s),
             outcomes(found),
         ),
         findings=judgements.findings(found),
+        beside=present(
+            cross_check.section(beside.cross_check),
+            instrument.section(beside.calibration),
+            foreign.section(beside.foreign),
+        ),
         telemetry=identity.telemetry(manifest, _samples(telemetry)),
         identity=identity.identity(manifest, scenario, found),
         all_values=tuple((place.label, key_table.all_values(place)) for place in found if place.summary is not None),
@@ -56,6 +94,11 @@ def build(
         documents=identity.documents(manifest),
         machine_json=_machine_json(manifest, assessment),
     )
+
+
+def present(*sections: Section | None) -> tuple[Section, ...]:
+    """The sections that there are."""
+    return tuple(section for section in sections if section is not None)
 
 
 def _notes(manifest: Manifest, assessment: Assessment) -> tuple[str, ...]:

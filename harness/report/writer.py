@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pyarrow as pa
+
 from harness.errors import RunFolderError
 from harness.metrics.results import Assessment
+from harness.records import calibration, foreign
 from harness.records.store import RunFolder
 from harness.report import csv
+from harness.report.cross_check import FILE as CROSS_CHECK
 from harness.report.formats import FORMATS, REQUESTS_CSV
 from harness.report.shown import View
-from harness.report.view import build
+from harness.report.view import Beside, build
 from harness.scenario.schema import Scenario
 from harness.scenario.strict_yaml import read_strict
 
@@ -20,7 +24,23 @@ def view_of(folder: RunFolder, assessment: Assessment) -> View:
     """The view of a run folder. Raises RunFolderError or ScenarioError when it cannot be read."""
     manifest = folder.manifest()
     scenario = read_strict(manifest.scenario_text, Scenario, Path(manifest.scenario_file))
-    return build(manifest, scenario, assessment, folder.requests(), folder.telemetry())
+    pa.default_memory_pool().release_unused()  # what assessing took is needed for the records, and what reading
+    requests = folder.requests()
+    pa.default_memory_pool().release_unused()  # took besides the table for the arithmetic
+    return build(manifest, scenario, assessment, requests, folder.telemetry(), _beside(folder))
+
+
+def _beside(folder: RunFolder) -> Beside:
+    profile = _text(folder.path / calibration.FILE)
+    return Beside(
+        calibration=None if profile is None else calibration.from_json(profile),
+        foreign=foreign.read(folder),
+        cross_check=_text(folder.path / CROSS_CHECK),
+    )
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
 
 
 def write_all(folder: RunFolder, view: View) -> list[Path]:
@@ -30,7 +50,7 @@ def write_all(folder: RunFolder, view: View) -> list[Path]:
     """
     try:
         written = [_replace(folder.path / name, make(view)) for name, make in FORMATS.items()]
-        return [*written, csv.write(folder.requests(), folder.path / REQUESTS_CSV)]
+        return [*written, csv.write(folder, folder.path / REQUESTS_CSV)]
     except OSError as error:
         raise RunFolderError(
             f"cannot write the report into {folder.path}: {error.strerror or error}",

@@ -31,8 +31,10 @@ class EngineTarget(Strict):
     on: Literal["embedded"] = Field(
         "embedded", description="where it runs: `embedded` starts a real Triton with the engine on this machine"
     )
-    model: Literal["ensemble", "tensorrt_llm"] = Field(
-        "ensemble", description="the Triton model asked: `ensemble` takes text, `tensorrt_llm` takes token ids"
+    model: Literal["ensemble", "tensorrt_llm", "tensorrt_llm_bls"] = Field(
+        "ensemble",
+        description="the Triton model asked: `ensemble` and `tensorrt_llm_bls` take text, `tensorrt_llm` takes token "
+        "ids; an engine with contract llmapi has only `tensorrt_llm`, which then takes text",
     )
     protocol: Literal["triton_grpc", "triton_http"] = Field(
         "triton_grpc", description="how to talk to it: Triton's streaming gRPC, or its HTTP `generate_stream`"

@@ -66,7 +66,7 @@ def launch(
     with private_folder.kept_on_success() as root:
         folder = ServerFolder(root)
         paths = RepositoryPaths(shipped("engines", "server"), model, folder.socket)
-        files = render(engine.spec, paths, read_templates(engine.spec.kind))
+        files = render(engine.spec, paths, read_templates(engine.spec))
         with private_folder.writable(root):
             tritonserver.lay_out(folder, environment, files)
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.engine.load import LoadedEngine, load_engine
+from harness.engine.spec import EngineSpec
+from harness.errors import UsageError
 from harness.records.manifest import Deployment
 from harness.scenario.target import AttachTarget, EngineTarget
 from harness.target.attach import endpoint_of
@@ -43,6 +45,7 @@ def open_target(
         yield _attached(target)
         return
     engine = load_engine(target.engine)
+    _require_model(engine, target.model)
     with EmbeddedTarget(engine, target.model, progress=progress, protocol=target.protocol, log=log) as embedded:
         said = describe(embedded.endpoint)
         yield OpenTarget(
@@ -59,6 +62,16 @@ def token_count_source(contract: Contract | None, endpoint: Endpoint) -> str:
     if endpoint.protocol.startswith("openai_") or (contract is not None and contract.counts_tokens()):
         return "server"
     return "tokenizer" if endpoint.tokenizer is not None else "chunks"
+
+
+def _require_model(engine: LoadedEngine, model: str) -> None:
+    spec = engine.spec
+    if model not in spec.models:
+        raise UsageError(
+            f"engine {spec.name} (contract {spec.contract}) has no model {model!r}; its models: "
+            f"{', '.join(spec.models)}",
+            hint=f"write `model: {spec.models[0]}` beside `engine: {spec.name}` in the scenario's target",
+        )
 
 
 def _attached(target: AttachTarget) -> OpenTarget:
@@ -86,9 +99,13 @@ def _engine_deployment(engine: LoadedEngine, endpoint: Endpoint, said: Descripti
         engine_hash=engine.hash,
         server=_server(said),
         not_available=dict(said.not_available),
-        settings={**said.settings, **spec.settings.model_dump(mode="json"), "threads": spec.threads},
+        settings={**said.settings, **_settings(spec)},
         token_count_source=token_count_source(said.contract, endpoint),
     )
+
+
+def _settings(spec: EngineSpec) -> dict[str, object]:
+    return {**spec.settings.model_dump(mode="json"), "threads": spec.threads, "contract": spec.contract}
 
 
 def _attach_deployment(endpoint: Endpoint, said: Description) -> Deployment:

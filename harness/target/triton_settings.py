@@ -20,6 +20,8 @@ PARAMETERS = (
     "exclude_input_in_output",
     "gpt_model_type",
     "decoding_mode",
+    "max_queue_size",
+    "accumulate_tokens",
     "threads",
 )
 

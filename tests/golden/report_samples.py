@@ -1,4 +1,4 @@
-"""The samples in reports/samples: what the constructed run looks like in every format.
+"""The samples in reports/samples: what the constructed runs look like in every format.
 
 Run this file to write them anew:
 
@@ -13,9 +13,11 @@ import tempfile
 from pathlib import Path
 
 from fixture_run import write_fixture_run
+from open_loop_run import write_open_loop_run
 from rich.console import Console
 
 from harness.assess.assess import assess
+from harness.records.store import RunFolder
 from harness.report import markdown, render, terminal
 from harness.report.writer import view_of
 
@@ -24,15 +26,19 @@ TERMINAL_WIDTH = 120
 
 
 def render_samples(scratch: Path) -> dict[str, bytes]:
-    """File name → content. `scratch`: an empty folder for the run."""
-    folder = write_fixture_run(scratch / "run")
+    """File name → content. `scratch`: an empty folder for the runs."""
+    closed = _rendered("constructed", write_fixture_run(scratch / "run"))
+    return closed | _rendered("constructed-open-loop", write_open_loop_run(scratch / "open-loop"))
+
+
+def _rendered(name: str, folder: RunFolder) -> dict[str, bytes]:
     view = view_of(folder, assess(folder))
     text = io.StringIO()
     Console(file=text, width=TERMINAL_WIDTH, color_system=None).print(terminal.table(view))
     return {
-        "constructed.html": render.html(view),
-        "constructed.md": markdown.summary(view),
-        "constructed.txt": text.getvalue().encode(),
+        f"{name}.html": render.html(view),
+        f"{name}.md": markdown.summary(view),
+        f"{name}.txt": text.getvalue().encode(),
     }
 
 

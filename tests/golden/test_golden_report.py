@@ -1,4 +1,4 @@
-"""The constructed run must render to the samples in reports/samples.
+"""The constructed runs must render to the samples in reports/samples.
 
 If a change is meant: run `.venv/bin/python tests/golden/report_samples.py`, look at the new page, commit both.
 """
@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from report_samples import FOLDER, render_samples
 
+RUNS = ("constructed", "constructed-open-loop")
+MOST_BYTES = 700_000  # of a sample
 TOLERANCE = 0.02  # points of a drawing: the last digit may differ between machines
 _DRAWING = re.compile(r"<svg.*?</svg>", re.DOTALL)
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -24,19 +26,22 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return render_samples(tmp_path_factory.mktemp("golden"))
 
 
-@pytest.mark.parametrize("name", ["constructed.md", "constructed.txt"])
+@pytest.mark.parametrize("name", [f"{run}.{kind}" for run in RUNS for kind in ("md", "txt")])
 def test_text_formats_are_the_sample(rendered: dict[str, bytes], name: str) -> None:
     assert rendered[name].decode() == (FOLDER / name).read_text(encoding="utf-8")
 
 
-def test_the_page_around_the_drawings_is_the_sample(rendered: dict[str, bytes]) -> None:
-    sample = (FOLDER / "constructed.html").read_text(encoding="utf-8")
-    assert _DRAWING.sub("", rendered["constructed.html"].decode()) == _DRAWING.sub("", sample)
+@pytest.mark.parametrize("run", RUNS)
+def test_the_page_around_the_drawings_is_the_sample(rendered: dict[str, bytes], run: str) -> None:
+    sample = (FOLDER / f"{run}.html").read_text(encoding="utf-8")
+    assert len(sample.encode()) <= MOST_BYTES
+    assert _DRAWING.sub("", rendered[f"{run}.html"].decode()) == _DRAWING.sub("", sample)
 
 
-def test_the_drawings_are_the_sample_but_for_the_last_digit(rendered: dict[str, bytes]) -> None:
-    new = _DRAWING.findall(rendered["constructed.html"].decode())
-    old = _DRAWING.findall((FOLDER / "constructed.html").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("run", RUNS)
+def test_the_drawings_are_the_sample_but_for_the_last_digit(rendered: dict[str, bytes], run: str) -> None:
+    new = _DRAWING.findall(rendered[f"{run}.html"].decode())
+    old = _DRAWING.findall((FOLDER / f"{run}.html").read_text(encoding="utf-8"))
     assert len(new) == len(old) == 6
     for ours, theirs in zip(map(_without_hashes, new), map(_without_hashes, old), strict=True):
         assert _NUMBER.sub("", ours) == _NUMBER.sub("", theirs)
@@ -61,5 +66,6 @@ def test_another_process_writes_the_same_bytes(rendered: dict[str, bytes], tmp_p
     assert written == rendered["constructed.html"]
 
 
-def test_the_sample_says_that_it_is_constructed() -> None:
-    assert "no server was measured" in (FOLDER / "constructed.html").read_text(encoding="utf-8")
+@pytest.mark.parametrize("run", RUNS)
+def test_the_sample_says_that_it_is_constructed(run: str) -> None:
+    assert "no server was measured" in (FOLDER / f"{run}.html").read_text(encoding="utf-8")

@@ -61,7 +61,9 @@ class Client:
     def send(self, model: str, request_id: str = "r", outputs: Sequence[str] = (), **inputs: Any) -> None:
         wanted = [grpcclient.InferRequestedOutput(name) for name in outputs] or None
         self.answers.setdefault(request_id, Answer(sent_s=time.perf_counter()))
-        self._client.async_stream_infer(model, tensors(inputs), request_id=request_id, outputs=wanted)
+        self._client.async_stream_infer(
+            model, tensors(inputs), request_id=request_id, outputs=wanted, enable_empty_final_response=True
+        )
 
     def cancel(self) -> None:
         """Cancel everything that is under way on this stream (RST_STREAM)."""
@@ -126,7 +128,14 @@ def tensors(inputs: dict[str, Any]) -> list[grpcclient.InferInput]:
 
 def _tensor(name: str, value: Any) -> grpcclient.InferInput:
     array = value if isinstance(value, np.ndarray) else _array(name, value)
-    kind = {"int32": "INT32", "uint64": "UINT64", "float32": "FP32", "bool": "BOOL", "object": "BYTES"}
+    kind = {
+        "int32": "INT32",
+        "uint64": "UINT64",
+        "float32": "FP32",
+        "bool": "BOOL",
+        "object": "BYTES",
+        "uint8": "UINT8",
+    }
     tensor = grpcclient.InferInput(name, array.shape, kind[str(array.dtype)])
     tensor.set_data_from_numpy(array)
     return tensor

@@ -1,4 +1,4 @@
-"""Starts a real tritonserver with the two models of engines/repositories/cpu, for the contract tests.
+"""Starts a real tritonserver with the models of engines/repositories, for the contract tests.
 
 The environment is the product's own, made when it is not there yet. The launcher is not: tests reach into this one.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 from harness.target.server_environment import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVER_DIR, REPOSITORY = ROOT / "engines" / "server", ROOT / "engines" / "repositories" / "cpu"
+SERVER_DIR, REPOSITORIES = ROOT / "engines" / "server", ROOT / "engines" / "repositories"
 START_TIMEOUT_S, STOP_TIMEOUT_S = 60.0, 15.0
 SHAPE = {
     "vocabulary_size": 4096,
@@ -43,6 +43,7 @@ SETTINGS = {
     "enable_kv_cache_reuse": "false",
     "enable_chunked_context": "true",
     "threads": "1",
+    "max_queue_size": "0",
     "cancellation_check_period_ms": "100",
 }
 
@@ -67,6 +68,7 @@ class EmbeddedServer:
     model_dir: Path
     settings: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    templates: str = "cpu"  # folder of engines/repositories
 
     def __enter__(self) -> EmbeddedServer:
         self.http_port, self.grpc_port, self.metrics_port = _free_ports(3)
@@ -146,6 +148,7 @@ class EmbeddedServer:
     def _render_repository(self) -> Path:
         values = {
             **SETTINGS,
+            "accumulate_tokens": "false",
             **self.settings,
             "server_dir": str(SERVER_DIR),
             "socket_path": str(self.folder / "engine.sock"),
@@ -153,12 +156,12 @@ class EmbeddedServer:
             "tokenizer_dir": str(self.model_dir),
         }
         repository = self.folder / "models"
-        for model in ("ensemble", "tensorrt_llm"):
-            (repository / model / "1").mkdir(parents=True)
-            template = string.Template((REPOSITORY / model / "config.pbtxt").read_text())
-            (repository / model / "config.pbtxt").write_text(template.substitute(values))
-            source = (REPOSITORY / model / "1" / "model.py").read_bytes()
-            (repository / model / "1" / "model.py").write_bytes(source)
+        for source in sorted(path for path in (REPOSITORIES / self.templates).iterdir() if path.is_dir()):
+            model = repository / source.name
+            (model / "1").mkdir(parents=True)
+            template = string.Template((source / "config.pbtxt").read_text())
+            (model / "config.pbtxt").write_text(template.substitute(values))
+            (model / "1" / "model.py").write_bytes((source / "1" / "model.py").read_bytes())
         return repository
 
     def _await_ready(self) -> None:

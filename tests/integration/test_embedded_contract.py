@@ -632,7 +632,7 @@ def test_a_killed_engine_reaches_every_client(model_dir: Path, tmp_path: Path) -
 def test_a_killed_server_leaves_no_process_behind(model_dir: Path, tmp_path: Path) -> None:
     with own_server(model_dir, tmp_path) as server:
         family = server.descendants()
-        assert len(family) == 4, [command_line(pid) for pid in family]
+        assert len(family) == 5, [command_line(pid) for pid in family]
         server.process.kill()
         server.process.wait()
         wait_for(lambda: not any(is_alive(pid) for pid in family), seconds=10)

@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from harness.cli.engine_commands import engine as engine_group
 from harness.engine import repository
 from harness.engine.load import LoadedEngine, load_engine
+from harness.engine.spec import EngineSpec
 from harness.errors import TargetNotReady, UsageError
 from harness.scenario.target import Attach, AttachTarget, EngineTarget
 from harness.target import launch, server_environment, server_log, started
@@ -84,8 +85,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CliRunner
 def with_model(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     """Replace the Python of the tensorrt_llm model in the repository that will be rendered."""
 
-    def changed(kind: str) -> dict[str, bytes]:
-        return {**repository.read_templates(kind), "tensorrt_llm/1/model.py": textwrap.dedent(source).encode()}
+    def changed(spec: EngineSpec) -> dict[str, bytes]:
+        return {**repository.read_templates(spec), "tensorrt_llm/1/model.py": textwrap.dedent(source).encode()}
 
     monkeypatch.setattr(launch, "read_templates", changed)
 
@@ -116,8 +117,25 @@ def test_an_open_target_has_the_classic_contract_a_tokenizer_and_its_processes(o
     assert open_tiny.endpoint.tokenizer.is_file()
     names = {psutil.Process(pid).name() for pid in open_tiny.endpoint.server_pids}
     assert "tritonserver" in names
-    assert len(open_tiny.endpoint.server_pids) >= 4, "Triton, two stubs, the engine process"
+    assert len(open_tiny.endpoint.server_pids) >= 5, "Triton, three stubs, the engine process"
     assert open_tiny.check_alive() is None
+
+
+def test_an_open_target_of_the_llm_api_has_its_contract_and_counts_with_the_tokenizer(tiny: LoadedEngine) -> None:
+    target = EngineTarget(engine="cpu-tiny-llmapi", model="tensorrt_llm")
+    with open_target(target, progress=silent) as opened:
+        assert opened.contract is not None
+        assert {"text_input", "streaming", "sampling_param_max_tokens"} <= opened.contract.inputs.keys()
+        assert opened.contract.inputs["text_input"].shape == (-1,)
+        assert opened.deployment.settings["contract"] == "llmapi"
+        assert opened.deployment.token_count_source == "tokenizer"
+        assert opened.check_alive() is None
+
+
+def test_a_model_that_the_engine_s_contract_lacks_is_named_before_anything_starts() -> None:
+    target, reason = EngineTarget(engine="cpu-tiny-llmapi"), "has no model 'ensemble'; its models: tensorrt_llm"
+    with pytest.raises(UsageError, match=reason), open_target(target, progress=silent):
+        pass
 
 
 def test_the_server_s_settings_are_those_of_the_spec(open_tiny: OpenTarget, tiny: LoadedEngine) -> None:

@@ -95,3 +95,10 @@ def test_everybody_runs_in_the_end_and_the_cache_is_never_promised_twice(sizes: 
         assert 0 < held <= 2048 // BLOCK
         running.pop(0)
     assert order == list(range(len(sizes)))
+
+
+@pytest.mark.parametrize(("limit", "full"), [("0", False), ("2", True), ("3", False)])
+def test_the_queue_is_full_when_as_many_wait_as_may_and_never_without_a_limit(limit: str, full: bool) -> None:
+    admission: Admission[int] = Admission(settings(max_queue_size=limit), BLOCK)
+    queue_of(admission, [request(5, 5)] * 2)
+    assert admission.is_full is full

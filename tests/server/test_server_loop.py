@@ -49,9 +49,9 @@ class CountingEngine:
 class Process:
     """The loop in a thread, ending as main() does."""
 
-    def __init__(self, path: str, fault: Fault) -> None:
+    def __init__(self, path: str, fault: Fault, **changed: str) -> None:
         self.engine, self.peers, self.path = CountingEngine(), Peers(path, owner="tensorrt_llm"), path
-        self._loop = EngineProcess(self.engine, settings(max_batch_size="2"), self.peers, fault)
+        self._loop = EngineProcess(self.engine, settings(max_batch_size="2", **changed), self.peers, fault)
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -92,8 +92,8 @@ def a_request(count: int, first: int = 5) -> GenerationRequest:
 def start(tmp_path: Path) -> Iterator[Callable[..., tuple[Process, EngineChannel]]]:
     made: list[tuple[Process, EngineChannel]] = []
 
-    def begin(fault: Fault | None = None) -> tuple[Process, EngineChannel]:
-        process = Process(str(tmp_path / "s"), fault or Fault(None))
+    def begin(fault: Fault | None = None, **changed: str) -> tuple[Process, EngineChannel]:
+        process = Process(str(tmp_path / "s"), fault or Fault(None), **changed)
         made.append((process, EngineChannel(connect(process.path, 5), "tensorrt_llm")))
         return made[-1]
 
@@ -126,6 +126,16 @@ def test_a_refused_request_fails_alone(start: Start) -> None:
     assert "Prompt length (2000) exceeds maximum input length (1023)" in str(too_long.failure)
     assert "does not like 13" in str(disliked.failure)
     assert len(good.rows) == 4
+
+
+def test_a_burst_beyond_batch_and_queue_is_rejected_and_no_request_before_it(start: Start) -> None:
+    _, channel = start(max_queue_size="3")
+    receivers = [Receiver() for _ in range(7)]
+    for receiver in receivers:
+        channel.submit(a_request(1000), receiver)
+    assert all(receiver.ended.wait(5) for receiver in receivers[5:])
+    assert all("the queue is full: max_queue_size (3)" in str(receiver.failure) for receiver in receivers[5:])
+    assert [receiver.failure for receiver in receivers[:5]] == [None] * 5
 
 
 class RawPeer:

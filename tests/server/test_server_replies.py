@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from generation import GenerationRequest
-from replies import Reply, Wish, text_body, token_body
+from replies import Reply, Wish, text_body, token_body, whole_so_far
 
 REQUEST = GenerationRequest([5, 6, 7], 4, 0)
 EVERYTHING = {"output_ids", "sequence_length", "num_output_tokens", "num_input_tokens", "batch_index", "text_output"}
@@ -35,6 +35,15 @@ def test_streaming_sends_each_step_alone_and_an_end_without_tokens() -> None:
     assert first["output_ids"].tolist() == [[[9]]]
     assert (last["output_ids"].shape, last["sequence_length"].tolist()) == ((1, 1, 0), [[0]])
     assert (first["num_output_tokens"].tolist(), last["num_output_tokens"].tolist()) == ([[1]], [[0]])
+
+
+def test_accumulated_texts_grow_while_the_count_is_that_of_the_step() -> None:
+    reply = Reply(wish(streaming=True, num_output_tokens=True), REQUEST, text_body(str), whole_so_far)
+    first, last = reply.after(step([9])), reply.after(step([10], "length"))
+    assert first is not None
+    assert last is not None
+    assert [outputs["text_output"].tolist() for outputs in (first, last)] == [[b"[9]"], [b"[9, 10]"]]
+    assert [outputs["num_output_tokens"].tolist() for outputs in (first, last)] == [[[1]], [[1]]]
 
 
 def test_without_streaming_the_prompt_is_in_front_and_counted() -> None:

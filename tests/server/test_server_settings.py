@@ -12,6 +12,7 @@ GIVEN = {
     "enable_kv_cache_reuse": "false",
     "enable_chunked_context": "true",
     "threads": "1",
+    "max_queue_size": "0",
 }
 
 

@@ -13,7 +13,7 @@ MS = 1e6
 
 
 def fire_request(environment: Environment, protocol: str, finished: FinishedRequest) -> None:
-    """One event per request, its type the protocol; its name is the workload part."""
+    """One event per request; its type is `protocol`, its name is the workload part."""
     answer = finished.answer
     sent_ns = answer.done_ns if finished.sent_ns is None else finished.sent_ns
     well = answer.outcome in ("ok", "cancelled")

@@ -123,7 +123,7 @@ class _Shared:
         self._recorder = self._writer = None
 
     def _keep(self, finished: FinishedRequest) -> None:
-        fire_request(self._environment, "triton_grpc", finished)
+        fire_request(self._environment, "grpc", finished)
         fire_token_times(self._environment, finished)
         folder = _run_folder(self._environment)
         if folder is not None:

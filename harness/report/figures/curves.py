@@ -92,7 +92,7 @@ def scale(axes: Axes, panel: Panel) -> None:
         axes.margins(y=0.15)
     else:
         axes.margins(y=0.1)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, max(axes.get_ylim()[1], 1.08 * axes.dataLim.y1))  # also where all values are nearly the same
     if panel.log_x:
         axes.set_xscale("log")
         _plain_log_ticks(axes.xaxis)

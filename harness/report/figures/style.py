@@ -86,6 +86,9 @@ def look(style: int) -> dict[str, Any]:
 def draw_line(axes: Axes, line: Line) -> None:
     """A line with markers, error bars where it has them, and hollow markers where a point is doubtful."""
     colour = look(line.style)["color"]
+    if line.faint:
+        axes.plot(line.x, line.y, label=line.label, color=colour, linewidth=1.0, linestyle=(0, (1, 2)))
+        return
     for x, low, high in zip(line.x, line.low, line.high, strict=False):
         if high > low:
             axes.vlines(x, low, high, color=colour, linewidth=1.1, alpha=0.8)

@@ -28,7 +28,7 @@ def spec_from(text: str) -> CpuEngine:
     return CpuEngine.model_validate(yaml.safe_load(text))
 
 
-@pytest.mark.parametrize("name", ["cpu-tiny", "cpu-small"])
+@pytest.mark.parametrize("name", ["cpu-tiny", "cpu-small", "cpu-tiny-llmapi"])
 def test_the_shipped_engines_load(name: str) -> None:
     assert load_engine(name).spec.name == name
     assert name in names("engines")
@@ -88,6 +88,13 @@ def test_a_spec_whose_name_is_not_its_file_s_is_refused(tmp_path: Path) -> None:
     path = Path(written(tmp_path)).rename(tmp_path / "other.yaml")
     with pytest.raises(UsageError, match=r"name is 'mine' but the file is called other\.yaml"):
         load_engine(str(path))
+
+
+def test_an_engine_of_the_llm_api_has_one_model_and_refuses_what_belongs_to_another(tmp_path: Path) -> None:
+    llmapi = ("threads: 1", "contract: llmapi\nthreads: 1")
+    assert load_engine(written(tmp_path, llmapi)).spec.models == ("tensorrt_llm",)
+    with pytest.raises(ScenarioError, match=r"settings\.accumulate_tokens: is a setting of tensorrt_llm_bls"):
+        load_engine(written(tmp_path, llmapi, ("settings: #", "settings:\n  accumulate_tokens: true\n  #")))
 
 
 def test_the_hash_changes_with_a_setting_and_not_with_words() -> None:

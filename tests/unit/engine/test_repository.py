@@ -15,21 +15,25 @@ from harness.errors import UsageError
 PATHS = RepositoryPaths(Path("/srv/server"), Path("/srv/model"), Path("/srv/engine.sock"))
 
 
-def test_the_shipped_templates_and_the_variables_account_for_each_other() -> None:
-    files = render(load_engine("cpu-tiny").spec, PATHS, read_templates("cpu"))
-    assert {"ensemble/config.pbtxt", "ensemble/1/model.py"} <= files.keys()
-    assert {"tensorrt_llm/config.pbtxt", "tensorrt_llm/1/model.py"} <= files.keys()
-    for path in ("ensemble/config.pbtxt", "tensorrt_llm/config.pbtxt"):
-        assert b"${" not in files[path]
+@pytest.mark.parametrize("name", ["cpu-tiny", "cpu-tiny-llmapi"])
+def test_the_shipped_templates_and_the_variables_account_for_each_other(name: str) -> None:
+    spec = load_engine(name).spec
+    files = render(spec, PATHS, read_templates(spec))
+    assert files.keys() == {f"{model}/{file}" for model in spec.models for file in ("config.pbtxt", "1/model.py")}
+    for model in spec.models:
+        assert b"${" not in files[f"{model}/config.pbtxt"]
 
 
-def test_every_setting_of_the_spec_reaches_the_engine_s_configuration() -> None:
-    spec = load_engine("cpu-tiny").spec
-    assert CpuSettings.model_fields.keys() <= variables_by_model(spec, PATHS)["tensorrt_llm"].keys()
+@pytest.mark.parametrize("name", ["cpu-tiny", "cpu-tiny-llmapi"])
+def test_every_setting_of_the_spec_reaches_a_configuration(name: str) -> None:
+    by_model = variables_by_model(load_engine(name).spec, PATHS)
+    only_classic = set() if "tensorrt_llm_bls" in by_model else {"accumulate_tokens"}
+    assert CpuSettings.model_fields.keys() - only_classic <= set().union(*by_model.values())
 
 
 def test_a_changed_setting_changes_the_rendered_configuration() -> None:
-    spec, templates = load_engine("cpu-tiny").spec, read_templates("cpu")
+    spec = load_engine("cpu-tiny").spec
+    templates = read_templates(spec)
     changed = spec.model_copy(update={"settings": spec.settings.model_copy(update={"max_num_tokens": 499})})
     before, after = (render(each, PATHS, templates)["tensorrt_llm/config.pbtxt"].decode() for each in (spec, changed))
     assert '"512"' in before
@@ -38,8 +42,9 @@ def test_a_changed_setting_changes_the_rendered_configuration() -> None:
 
 
 def test_other_files_are_copied_as_they_are() -> None:
-    templates = read_templates("cpu")
-    files = render(load_engine("cpu-tiny").spec, PATHS, templates)
+    spec = load_engine("cpu-tiny").spec
+    templates = read_templates(spec)
+    files = render(spec, PATHS, templates)
     assert files["ensemble/1/model.py"] == templates["ensemble/1/model.py"]
 
 

@@ -24,7 +24,7 @@ from harness.report.writer import write_all
 
 def test_every_request_is_a_row_of_the_csv_and_lists_are_left_out(constructed: RunFolder, tmp_path: Path) -> None:
     requests = constructed.requests()
-    with requests_csv.write(requests, tmp_path / "requests.csv").open(newline="") as file:
+    with requests_csv.write(constructed, tmp_path / "requests.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == requests.num_rows
     assert set(REQUESTS.names) - set(rows[0]) == {"chunk_offsets_ns", "chunk_tokens"}
@@ -32,11 +32,12 @@ def test_every_request_is_a_row_of_the_csv_and_lists_are_left_out(constructed: R
     assert {row["arm"] for row in rows} == {""}
 
 
-def test_a_large_table_is_written_in_pieces(constructed: RunFolder, tmp_path: Path) -> None:
-    requests = pa.concat_tables([constructed.requests()] * 20)
-    assert requests.num_rows > requests_csv.BATCH_ROWS
-    path = requests_csv.write(requests, tmp_path / "requests.csv")
-    assert path.read_bytes().count(b"\n") == requests.num_rows + 1
+def test_the_requests_come_in_pieces_that_add_up_to_the_table(constructed: RunFolder) -> None:
+    requests = constructed.requests().select(requests_csv.FLAT.names)
+    pieces = list(constructed.request_batches(requests_csv.FLAT.names, rows=100))
+    assert len(pieces) > 10
+    assert max(piece.num_rows for piece in pieces) <= 100
+    assert pa.Table.from_batches(pieces) == requests.combine_chunks()
 
 
 def test_all_files_lie_in_the_folder_afterwards_and_no_draft_is_left(tmp_path: Path) -> None:

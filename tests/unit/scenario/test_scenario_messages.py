@@ -105,7 +105,7 @@ ONE_CHANGE = {
         "engine: cpu-tny",
         [
             "4:11: target.engine: there is no engine 'cpu-tny', did you mean `cpu-tiny`? "
-            "known: cpu-small, cpu-tiny, or the path of a YAML file"
+            "known: cpu-small, cpu-tiny, cpu-tiny-llmapi, or the path of a YAML file"
         ],
     ),
     "a number out of bounds": (

@@ -6,7 +6,6 @@ Everything of substance is in engines/server; this file wires it to the Python b
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import Any
 
@@ -19,34 +18,27 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         parameters = {name: v["string_value"] for name, v in json.loads(args["model_config"])["parameters"].items()}
         sys.path.insert(0, parameters["server_dir"])
-        import engine_launch
         import frontend
-        import lifeline
-        from channel import EngineGone
+        from conventions import CLASSIC
+        from engine_owner import EngineOwner
         from metric_families import MetricFamilies
-        from replies import token_body
-        from settings import PLUMBING
+        from replies import replies, token_body
         from tensors import TOKEN_MODEL_NAMES, token_requests
 
-        lifeline.exit_when_orphaned(os.getppid())
-        settings = {name: text for name, text in parameters.items() if name not in PLUMBING}
-        self._launch, self._frontend_module = engine_launch, frontend
+        self._frontend_module = frontend
         self._metrics = MetricFamilies(args["model_name"], args["model_version"])
-        self._engine = engine_launch.start(parameters["socket_path"], parameters["engine_dir"], settings)
         try:
-            self._channel = engine_launch.open_channel(
-                self._engine, parameters["socket_path"], model="tensorrt_llm", on_statistics=self._metrics.show
-            )
-        except EngineGone as gone:
+            self._engine = EngineOwner(parameters, on_statistics=self._metrics.show)
+        except pb_utils.TritonModelException:
             self._metrics.close()
-            raise pb_utils.TritonModelException(str(gone)) from None
+            raise
         self._frontend = frontend.Frontend(
-            self._channel,
+            self._engine.channel,
             parse=token_requests,
-            body=token_body,
-            names=TOKEN_MODEL_NAMES,
-            required_outputs=("output_ids", "sequence_length"),
+            reply=replies(TOKEN_MODEL_NAMES, token_body),
+            conventions=CLASSIC,
             cancellation_check_period_ms=int(parameters["cancellation_check_period_ms"]),
+            required_outputs=("output_ids", "sequence_length"),
         )
 
     def execute(self, requests: list[Any]) -> None:
@@ -61,7 +53,7 @@ class TritonPythonModel:
 
     def _stop(self, request: Any) -> None:
         """End the requests with the same id; this one gets an empty success."""
-        exchange = self._frontend_module.Exchange(request)
+        exchange = self._frontend.exchange(request)
         if not exchange.request_id:
             exchange.send_error(
                 "Trying to stop a request but request ID is not provided", pb_utils.TritonError.INVALID_ARG
@@ -72,6 +64,5 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         self._frontend.close()
-        self._channel.close(shutdown=True)
-        self._launch.end(self._engine)
+        self._engine.close()
         self._metrics.close()
