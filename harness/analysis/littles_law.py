@@ -43,7 +43,7 @@ class LittlesLaw:
         """What the edges of the window alone can make: the number in flight at each is drawn, as if from a Poisson
         distribution, and the difference of two such numbers has the variance 2 x mean."""
         noise = EDGE_SIGMAS * math.sqrt(2 / self.in_flight) if self.in_flight else 0.0
-        return self.residence_s / self.window_s * (1 + noise)
+        return self.residence_s / self.window_s * max(1.0, noise)
 
 
 def littles_law(begun_ns: Ints, ended_ns: Ints, start_ns: int, end_ns: int) -> LittlesLaw | None:

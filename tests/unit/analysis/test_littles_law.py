@@ -40,7 +40,7 @@ def test_two_users_that_never_pause_obey_the_law():
     assert law is not None
     assert (law.in_flight, law.arrivals_per_s * 1e-9, law.residence_s * 1e9) == pytest.approx((2.0, 1 / 50, 100))
     assert law.deviation < 1e-9
-    assert law.edge_share == pytest.approx(100 / 8000 * 4), "two in flight: three times sqrt(2 / 2) on top"
+    assert law.edge_share == pytest.approx(100 / 8000 * 3), "two in flight: three times sqrt(2 / 2)"
 
 
 def test_a_growing_queue_breaks_it():
