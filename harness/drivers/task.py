@@ -63,7 +63,6 @@ class MeasurementTask:
     window_ns: int | None
     window_requests: int | None
     drain_limit_ns: int
-    store_prompts: bool = False
     max_in_flight: int | None = None
     stop_above_in_flight: int | None = None
     tenant_headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

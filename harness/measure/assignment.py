@@ -64,7 +64,6 @@ def assignment(
         window_ns=None if window_s is None else from_seconds(window_s),
         window_requests=phases.window_requests,
         drain_limit_ns=from_seconds(scenario.drain_limit_s),
-        store_prompts=scenario.store_prompts,
         max_in_flight=getattr(scenario.load, "concurrency_cap", None),
         tenant_headers={tenant.name: dict(tenant.headers) for tenant in scenario.tenants},
         protocol=endpoint.protocol,

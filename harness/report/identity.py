@@ -61,7 +61,7 @@ def _run(manifest: Manifest, scenario: Scenario, found: Sequence[Place]) -> Iter
     yield "request timeout", f"{scenario.request.timeout_s:g} s"
     for what, sources in _token_sources(found).items():
         yield f"{what} tokens counted by", ", ".join(sources)
-    yield "prompts", "stored" if scenario.store_prompts else "not stored"
+    yield "prompts", "not stored"
 
 
 def _token_sources(found: Sequence[Place]) -> dict[str, list[str]]:

@@ -117,7 +117,6 @@ class Scenario(Strict):
     objectives: Objectives = Field(default_factory=list, description="all must hold")
     telemetry: Telemetry = Field(Telemetry(), description="what is sampled beside the load")
     load_generator: LoadGenerator = Field(LoadGenerator(), description="the processes that carry the load")
-    store_prompts: bool = Field(False, description="keep prompt texts in the run folder; off: they are never stored")
 
     @property
     def number_of_points(self) -> int:

@@ -11,6 +11,7 @@ import os
 import socket
 import string
 import subprocess
+import sys
 import sysconfig
 import time
 import urllib.error
@@ -18,6 +19,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.target.process import TETHER
 from harness.target.server_environment import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,8 +76,9 @@ class EmbeddedServer:
         self.http_port, self.grpc_port, self.metrics_port = _free_ports(3)
         self.log = self.folder / "tritonserver.log"
         with self.log.open("wb") as log:
+            tether = [sys.executable, str(TETHER), str(os.getpid())]  # tests that are killed leave no server behind
             self.process = subprocess.Popen(
-                self._command(), cwd=self.folder, env=self._environment(), stdout=log, stderr=log
+                [*tether, *self._command()], cwd=self.folder, env=self._environment(), stdout=log, stderr=log
             )
         self._await_ready()
         return self

@@ -85,7 +85,6 @@ objectives:
     at_most_ms: 5
   - {metric: goodput, at_least_per_s: 1}
 telemetry: {period_s: 1, nvml: true, metrics: true, statistics: false, host: true}
-store_prompts: false
 """
 TEXTS = [EVERYTHING, *(file.read_text(encoding="utf-8") for file in sorted(FOLDER.glob("*.yaml")))]
 

@@ -138,8 +138,8 @@ ONE_CHANGE = {
     ),
     "yes is no boolean": (
         "version: 1",
-        "version: 1\nstore_prompts: yes",
-        ["2:16: store_prompts: found 'yes'; allowed: true, false"],
+        "version: 1\ntelemetry: {nvml: yes}",
+        ["2:19: telemetry.nvml: found 'yes'; allowed: true, false"],
     ),
     "a date is a text": (
         "name: base",

@@ -124,7 +124,7 @@ def test_the_defaults_that_the_readme_shows_are_the_defaults(key: str, snippet: 
         assert shown.phases.window_length_s == smallest.phases.window_length_s
         assert shown.phases.warm_up_s == smallest.phases.warm_up_s
         assert shown.phases.drain_limit_s == smallest.request.timeout_s
-    for field in ("request", "telemetry", "seed", "repetitions", "store_prompts"):
+    for field in ("request", "telemetry", "seed", "repetitions"):
         assert getattr(shown, field) == getattr(smallest, field)
 
 
