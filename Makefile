@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 COMPILE := uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	--constraint requirements/constraints.txt --quiet
 
-.PHONY: help demo test lint types contracts unit integration samples docs requirements wheel clean
+.PHONY: help demo test lint types contracts unit integration bench requirements wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -34,6 +34,11 @@ unit: $(VENV)/development ## unit and property tests only: seconds
 
 integration: $(VENV)/development ## tests with real processes only
 	$(BIN)/python -m pytest -q -m integration
+
+bench: $(VENV)/development ## what the load generator carries and how true it is, and what a report of 1,000,000 requests costs
+	$(BIN)/python -m tests.bench.driver
+	$(BIN)/python -m tests.bench.http_streams --native
+	$(BIN)/python -m tests.bench_metrics 1000000 100 --report
 
 requirements: ## compile the pinned requirements anew (needs uv on the PATH)
 	$(COMPILE) -o requirements/runtime.txt
