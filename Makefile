@@ -15,7 +15,8 @@ help: ## this list
 demo: $(VENV)/runtime ## set up, measure scenarios/quickstart.yaml on the embedded Triton, leave an HTML report
 	$(BIN)/harness run quickstart --allow-invalid
 
-test: $(VENV)/development lint types contracts ## set up, then linters, types, import contracts and all tests
+test: $(VENV)/development ## set up, then linters, types, import contracts and all tests
+	@$(MAKE) --no-print-directory -j3 --output-sync=target lint types contracts
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/development ## ruff: style and format

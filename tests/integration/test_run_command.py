@@ -160,7 +160,7 @@ def _wait_for(path_pattern: str, cwd: Path, seconds: float = 40) -> None:
 
 def test_ctrl_c_keeps_what_was_measured_and_resume_goes_on(tmp_path: Path) -> None:
     with process.start(PACED, tmp_path / "log") as server:
-        scenario = _scenario(tmp_path, server.port, levels="[1, 2]", window_s=8)
+        scenario = _scenario(tmp_path, server.port, levels="[1, 2]", window_s=5)
         child = _harness("run", str(scenario), cwd=tmp_path)
         _wait_for("runs/*/parts/requests-*", tmp_path)
         time.sleep(2.5)

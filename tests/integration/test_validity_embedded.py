@@ -25,7 +25,7 @@ name: {name}
 target: {{attach: {{name: shared, url: "{url}", metrics_url: "{metrics}", tokenizer: "{tokenizer}"}}}}
 workload: {{input_tokens: 96, output_tokens: 32{prompts}}}
 load: {load}
-phases: {{warm_up_s: 1, window_s: {window_s}, drain_limit_s: 20}}
+phases: {{warm_up_s: 1, window_s: {window_s}, drain_limit_s: 6}}
 telemetry: {{period_s: 0.5}}
 """
 USERS = "{{kind: closed_loop, concurrency: {users}, max_requests: 600}}"
@@ -84,9 +84,9 @@ def test_other_peoples_requests_and_their_warm_cache_are_seen(server: Endpoint, 
 
 
 def test_a_rate_beyond_capacity_is_unstable_and_shows_no_percentile(server: Endpoint, tmp_path: Path) -> None:
-    calm = _finish(tmp_path, "calm", _start(tmp_path, server, "calm", OPEN.format(rate=8), window_s=10))
+    calm = _finish(tmp_path, "calm", _start(tmp_path, server, "calm", OPEN.format(rate=8), window_s=8))
     assert "unstable" not in calm
-    beyond = _finish(tmp_path, "beyond", _start(tmp_path, server, "beyond", OPEN.format(rate=200), window_s=10))
+    beyond = _finish(tmp_path, "beyond", _start(tmp_path, server, "beyond", OPEN.format(rate=200), window_s=8))
     assert "unstable" in beyond
     (folder,) = tmp_path.glob("runs/*-beyond-*")
     (point,) = json.loads((folder / "metrics.json").read_text())["points"]
