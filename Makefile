@@ -16,8 +16,8 @@ demo: $(VENV)/runtime ## set up, measure scenarios/quickstart.yaml on the embedd
 	$(BIN)/harness run quickstart --allow-invalid
 
 test: $(VENV)/development ## set up, then linters, types, import contracts and all tests
-	@$(MAKE) --no-print-directory -j3 --output-sync=target lint types contracts
-	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory -j2 --output-sync=target types unit lint contracts
+	$(BIN)/python -m pytest -m integration
 
 lint: $(VENV)/development ## ruff: style and format
 	$(BIN)/ruff check .
