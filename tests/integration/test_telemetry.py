@@ -43,10 +43,12 @@ class MetricsPage(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         server = self.server
-        server.served_at.append(clock.now())
+        with server.counting:  # an edge is read beside the sampler's own thread
+            server.served_at.append(clock.now())
+            served = len(server.served_at)
         server.headers_seen.append(dict(self.headers))
         time.sleep(server.delay_s)
-        body = PAGE.format(served=len(server.served_at)).encode()
+        body = PAGE.format(served=served).encode()
         self.send_response(server.status)
         self.end_headers()
         if server.status == 200:
@@ -60,6 +62,7 @@ class MetricsPage(BaseHTTPRequestHandler):
 def metrics_server(status: int = 200, delay_s: float = 0.0, port: int = 0):
     server = ThreadingHTTPServer(("127.0.0.1", port), MetricsPage)
     server.status, server.delay_s, server.served_at, server.headers_seen = status, delay_s, [], []
+    server.counting = threading.Lock()
     server.handle_error = lambda request, address: None  # a client that gave up is what some tests are about
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -141,7 +144,7 @@ def test_two_seconds_of_host_and_metrics_page_on_the_run_clock(worker):
     for row in rows:
         series.setdefault((row.source, row.entity, row.metric), []).append(row)
     success = series["prometheus", "ensemble:1", "nv_inference_request_success"]
-    assert [row.value for row in sorted(success)] == list(range(1, len(server.served_at) + 1))
+    assert sorted(row.value for row in success) == list(range(1, len(server.served_at) + 1))
     for row in success:
         assert row.time_ns > server.served_at[int(row.value) - 1], "stamped when read, not when asked"
     assert {row.value for row in series["prometheus", "tensorrt_llm:1", "nv_trt_llm_request_metrics.active"]} == {2}
