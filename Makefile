@@ -16,8 +16,8 @@ demo: $(VENV)/runtime ## set up, measure scenarios/quickstart.yaml on the embedd
 	$(BIN)/harness run quickstart --allow-invalid
 
 test: $(VENV)/development ## set up, then linters, types, import contracts and all tests
-	@$(MAKE) --no-print-directory -j2 --output-sync=target types unit lint contracts
-	$(BIN)/python -m pytest -m integration
+	@$(MAKE) --no-print-directory -j2 --keep-going --output-sync=target types unit lint contracts; checks=$$?; \
+	$(BIN)/python -m pytest -m integration && exit $$checks
 
 lint: $(VENV)/development ## ruff: style and format
 	$(BIN)/ruff check .
