@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import sys
 import traceback
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import click
 
 import harness
+from harness.cli.lazy import LazyCommands
 from harness.errors import Ending, HarnessError
 
 COMMANDS: dict[str, tuple[str, str, str]] = {  # name → (module, attribute, one line for --help)
@@ -20,6 +19,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {  # name → (module, attribute, on
     "plan": ("harness.cli.plan_command", "plan", "show what a scenario would run, and how long it takes"),
     "run": ("harness.cli.run_command", "run", "measure a scenario, leave a run folder with an HTML report"),
     "report": ("harness.cli.report_command", "report", "rebuild the report of a run folder, without the server"),
+    "compare": ("harness.cli.compare_command", "compare", "two runs side by side, for information: no verdict"),
+    "sweep": ("harness.cli.sweep_command", "sweep", "measure a scenario over engine settings, recommend one"),
+    "size": ("harness.cli.size_command", "size", "find the highest load that meets the objectives"),
+    "gate": ("harness.cli.gate_command", "gate", "is it slower? PASS, FAIL or INCONCLUSIVE, as an exit code"),
+    "baseline": ("harness.cli.baseline_command", "baseline", "accepted runs to gate against: accept, list, show, diff"),
     "engine": ("harness.cli.engine_commands", "engine", "start, stop and look after an embedded Triton with an engine"),
     "calibrate": (
         "harness.cli.calibrate_command",
@@ -48,38 +52,12 @@ Exit codes: 0 pass, 1 objective failed, 2 bad usage, 3 a point is INVALID, 4 inc
 5 target not ready, 6 load generator failed, 70 bug, 130 interrupted (what was measured is kept)."""
 
 
-class LazyCommands(click.Group):
-    """A group whose subcommands are imported on demand."""
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        """All names, in the order in which a person meets them."""
-        return list(COMMANDS)
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """Import one subcommand."""
-        if name not in COMMANDS:
-            return None
-        module, attribute, _ = COMMANDS[name]
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of subcommands, without importing any."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
-
-    def resolve_command(
-        self, context: click.Context, arguments: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with the nearest name for a misspelt one."""
-        name = arguments[0]
-        near = difflib.get_close_matches(name, COMMANDS, 1)
-        if name not in COMMANDS and not name.startswith("-") and near:
-            raise click.UsageError(f"no such command {name!r}: did you mean {near[0]!r}?", context)
-        return super().resolve_command(context, arguments)
-
-
-@click.group(cls=LazyCommands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyCommands,
+    commands_table=COMMANDS,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(harness.__version__, prog_name="harness")
 @click.option("--debug", is_flag=True, help="show the traceback of an error")
 @click.pass_context

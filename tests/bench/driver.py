@@ -54,7 +54,7 @@ class Cell:
 PACED = Behaviour(time_to_first_token_s=0.05, inter_token_s=0.01, jitter_s=0.002)
 CELLS = {
     "gap-0": Cell(Behaviour(), 200, 5, concurrency=32, requests=8000),
-    "gap-0-chunks-of-8": Cell(Behaviour(tokens_per_chunk=8), 400, 5, concurrency=32, requests=12000),
+    "gap-0-chunks-of-8": Cell(Behaviour(tokens_per_chunk=8), 400, 5, concurrency=32, requests=60_000),
     "short": Cell(Behaviour(), 1, 5, concurrency=64, requests=100_000),
     "256-streams": Cell(PACED, 100, 8, concurrency=256, requests=4000),
     "64-streams": Cell(PACED, 100, 8, concurrency=64, requests=2000),
