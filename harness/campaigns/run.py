@@ -36,10 +36,11 @@ from harness.plan.prompts import PromptSource
 from harness.records.calibration import FILE as CALIBRATION_FILE
 from harness.records.manifest import MANIFEST_VERSION, Deployment, Manifest, Measurement, Point
 from harness.records.store import RunFolder
+from harness.scenario.digests import digests
 from harness.scenario.loader import Loaded
 from harness.scenario.schema import Scenario
 from harness.target.opened import OpenTarget, open_target
-from harness.telemetry.nvml_identity import identify
+from harness.telemetry.nvml_identity import GpuInventory, identify
 from harness.telemetry.source import Unavailable
 
 SERVER_LOG_BYTES = 1 << 20
@@ -134,11 +135,16 @@ def _first_manifest(request: RunRequest, folder: RunFolder, deployment: Deployme
         salt=secrets.token_hex(8),
         attempt=1,
         clock=clock.anchor(),
-        host=host_identity.describe() | {"harness_python": sys.version.split()[0]},
+        host=host_identity.describe() | {"harness_python": sys.version.split()[0]} | _driver_versions(found),
         deployments=[deployment],
         points=points,
         gpus=[] if isinstance(found, Unavailable) else [dataclasses.asdict(gpu) for gpu in found.gpus],
+        files=digests(loaded),
     )
+
+
+def _driver_versions(found: GpuInventory | Unavailable) -> dict[str, str | None]:
+    return {} if isinstance(found, Unavailable) else {"nvidia_driver": found.driver, "cuda": found.cuda}
 
 
 def _resumed(folder: RunFolder, target: OpenTarget, display: Display) -> Manifest:
