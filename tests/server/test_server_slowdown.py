@@ -1,5 +1,7 @@
 """The injected slowdown stretches the time between the tokens of two steps by its ratio, and nothing else."""
 
+import itertools
+
 import pytest
 from settings import RefusedSetting, Settings
 from slowdown import Slowdown
@@ -34,7 +36,7 @@ def test_the_time_from_step_to_step_grows_by_the_ratio_its_waits_included() -> N
         slowdown.stretch(clock.pass_(6))
         ended.append(clock.now_ns)
     assert ended[0] == 10_000_000
-    assert [b - a for a, b in zip(ended, ended[1:], strict=False)] == [10_000_000] * 3
+    assert [b - a for a, b in itertools.pairwise(ended)] == [10_000_000] * 3
 
 
 def test_idle_time_is_not_stretched() -> None:
