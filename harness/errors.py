@@ -5,6 +5,7 @@
     │   ├── ScenarioError         … with file, line and field of every mistake
     │   └── RunFolderError        … a folder that is not a run, or is damaged
     ├── TargetNotReady        5   the server under test did not become ready, or went away
+    ├── NotAccepted     1, 3, 4   a run that may not become a baseline: FAIL, INVALID, or of another kind
     ├── DriverFailed          6   the load generator itself broke
     └── Interrupted         130   Ctrl-C or SIGTERM; what was measured is kept
 
@@ -82,6 +83,14 @@ class TargetNotReady(HarnessError):
     """The server under test did not become ready, or went away."""
 
     ending = Ending.TARGET_NOT_READY
+
+
+class NotAccepted(HarnessError):
+    """A run that may not become a baseline; `ending` says what it is instead."""
+
+    def __init__(self, message: str, ending: Ending, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.ending = ending
 
 
 class DriverFailed(HarnessError):
