@@ -89,8 +89,8 @@ def places(
                 loads.label(point, scenario.load, loads.arriving(point, scenario)),
                 loads.arriving(point, scenario),
                 summary,
-                assessment.validity.get(point.point_id, Validity("SUSPECT")),
-                assessment.objectives.get(point.point_id, []),
+                assessment.validity.get(point.key, Validity("SUSPECT")),
+                assessment.objectives.get(point.key, []),
                 _instrument(profile, point, summary),
             )
         )
