@@ -17,9 +17,10 @@ from harness.measure import host_identity
 from harness.metrics.catalog import METRICS_VERSION
 from harness.records.manifest import MANIFEST_VERSION, Deployment, Manifest, Point
 from harness.records.store import RunFolder
+from harness.scenario.digests import digests
 from harness.scenario.loader import Loaded
 from harness.target.opened import OpenTarget
-from harness.telemetry.nvml_identity import identify
+from harness.telemetry.nvml_identity import GpuInventory, identify
 from harness.telemetry.source import Unavailable
 
 SERVER_LOG_BYTES = 1 << 20
@@ -55,11 +56,16 @@ def first_manifest(
         salt=secrets.token_hex(8),
         attempt=1,
         clock=clock.anchor(),
-        host=host_identity.describe() | {"harness_python": sys.version.split()[0]},
+        host=host_identity.describe() | {"harness_python": sys.version.split()[0]} | _driver_versions(found),
         deployments=list(deployments),
         points=list(points),
         gpus=[] if isinstance(found, Unavailable) else [dataclasses.asdict(gpu) for gpu in found.gpus],
+        files=digests(loaded),
     )
+
+
+def _driver_versions(found: GpuInventory | Unavailable) -> dict[str, str | None]:
+    return {} if isinstance(found, Unavailable) else {"nvidia_driver": found.driver, "cuda": found.cuda}
 
 
 def next_attempt(manifest: Manifest, notes: Sequence[str] = ()) -> Manifest:
