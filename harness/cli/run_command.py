@@ -91,6 +91,9 @@ def _request(scenario: str | None, runs: Path, resume: Path | None) -> RunReques
     assert resume is not None
     folder = RunFolder.open(resume)
     manifest = folder.manifest()
+    if manifest.arms:
+        command = manifest.campaign.replace("_", " ")
+        raise UsageError(f"{resume} is no run of `harness run`", hint=f"harness {command} --resume {resume}")
     loaded = loader.load_text(manifest.scenario_text, Path(manifest.scenario_file))
     return RunRequest(loaded, resume.parent, command_line, resume=folder, campaign=manifest.campaign)
 
