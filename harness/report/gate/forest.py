@@ -11,8 +11,8 @@ from harness.report.gate.shown import Axis, Forest, ForestPanel, ForestRow
 from harness.report.shown import FigureView, TextTable
 
 LABELS: dict[Axis, str] = {
-    "ratio": "loss of the candidate as a ratio, log scale: 1.05 is 5% worse; output length: candidate / baseline",
-    "points": "loss of the candidate in percentage points: right is worse",
+    "ratio": "← better     loss of the candidate as a ratio (log scale; 1.05: 5% worse)     worse →",
+    "points": "← better     loss of the candidate in percentage points     worse →",
 }
 
 
@@ -29,7 +29,8 @@ def figure(verdict: Verdict) -> FigureView | None:
         description="One row per metric: a marker at the effect, a line for its interval, a shaded band for what the "
         "margin tolerates. Metrics that are only for information have no band.",
         caption="A metric passes when its whole line lies inside the band, fails when all of it lies beyond, and "
-        "decides nothing when it crosses the edge. The dashed line is no difference.",
+        "decides nothing when it crosses the edge. The dashed line is no difference. "
+        "A band that ends on both sides asks for equal, not for at most: shorter answers must not pass as faster.",
         content=Forest(tuple(panel for panel in panels if panel.rows)),
         table=_table(drawn),
     )

@@ -18,7 +18,7 @@ METHODS = {
     "t": "paired t",
     "signed_rank": "signed ranks, exact",
     "sign": "signs, exact",
-    "value": "no spread: the value itself",
+    "value": "value, no spread",
     "prediction": "prediction interval",
     "early_stopping": "early-stopping binomial test",
 }
