@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from harness.errors import Ending, RunFolderError
 
@@ -15,7 +18,20 @@ if TYPE_CHECKING:
     from harness.gate.verdict import Verdict
     from harness.report.shown import View
 
+Command = TypeVar("Command", bound=Callable[..., Any])
 STEP_SUMMARY, IN_GITHUB = "GITHUB_STEP_SUMMARY", "GITHUB_ACTIONS"
+
+
+def pipeline_options(command: Command) -> Command:
+    """What every gate offers to a pipeline: parameters `output`, `junit` and `strict`, as `conclude` takes them."""
+    place = click.Path(path_type=Path)
+    for option in (
+        click.option("--strict", is_flag=True, help="in JUnit and on GitHub, what is not decided is an error"),
+        click.option("--junit", type=place, metavar="FILE", help="a copy of junit.xml for your CI to collect"),
+        click.option("--output", type=place, metavar="DIR", help="a copy of all files of the verdict in a fixed place"),
+    ):
+        command = option(command)
+    return command
 
 
 def conclude(

@@ -54,18 +54,34 @@ def validate(context: click.Context, scenarios: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Compare with scenarios/scenario.schema.json instead of printing.")
-def schema(check: bool) -> None:
-    """Print the JSON Schema of scenario files, for completion and checks in editors."""
+@click.argument("of", type=click.Choice(["scenario", "verdict"]), default="scenario")
+@click.option("--check", is_flag=True, help="Compare with the file that is shipped instead of printing.")
+def schema(of: str, check: bool) -> None:
+    """Print the JSON Schema of scenario files (for completion and checks in editors), or of verdict.json.
+
+    \b
+      harness schema > scenario.schema.json
+      harness schema verdict > verdict.schema.json
+    """
+    file, text = _verdict_schema() if of == "verdict" else _scenario_schema()
+    if not check:
+        click.echo(text, nl=False)
+        return
+    if file.read_text(encoding="utf-8") != text:
+        raise UsageError(f"{file} is out of date", hint=f"harness schema {of} > {file}")
+    click.echo(f"ok  {file}")
+
+
+def _scenario_schema() -> tuple[Path, str]:
     from harness.scenario.json_schema import text
 
-    if not check:
-        click.echo(text(), nl=False)
-        return
-    file = shipped("scenarios", "scenario.schema.json")
-    if file.read_text(encoding="utf-8") != text():
-        raise UsageError(f"{file} is out of date", hint=f"harness schema > {file}")
-    click.echo(f"ok  {file}")
+    return shipped("scenarios", "scenario.schema.json"), text()
+
+
+def _verdict_schema() -> tuple[Path, str]:
+    from harness.report.gate.verdict_schema import text
+
+    return shipped("reports", "verdict.schema.json"), text()
 
 
 @click.command()
