@@ -7,7 +7,6 @@ does to itself (answers nothing, or shorter than asked) is no fault of the measu
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import pyarrow as pa
 
@@ -19,7 +18,7 @@ from harness.gate.pairs import BASELINE, CANDIDATE, MetricKey, Pair
 from harness.metrics.columns import by_repetition
 from harness.metrics.results import PointSummary, Reason, RepetitionSummary, Value
 from harness.metrics.summary import summarise
-from harness.records.manifest import Manifest, Point
+from harness.records.manifest import Manifest
 from harness.records.store import RunFolder
 from harness.scenario.schema import Scenario
 

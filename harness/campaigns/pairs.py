@@ -25,7 +25,7 @@ from harness.campaigns.limits import refuse_clamped
 from harness.campaigns.named_target import AnyTarget
 from harness.drivers import chosen
 from harness.drivers.driver import Driver
-from harness.gate.declared import lacking
+from harness.gate.lacking import lacking
 from harness.gate.looks import next_look
 from harness.gate.pairs import BASELINE, CANDIDATE, Pair
 from harness.gate.rule import Rule
@@ -37,7 +37,6 @@ from harness.records.calibration import FILE as CALIBRATION_FILE
 from harness.records.manifest import Deployment, Manifest, Point
 from harness.records.store import RunFolder
 from harness.scenario.loader import Loaded
-from harness.scenario.schema import Scenario
 from harness.target.opened import OpenTarget, open_target
 from harness.units import show_duration
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.gate_outcome import pipeline_options
 from harness.errors import HarnessError, UsageError
 
 if TYPE_CHECKING:
@@ -22,10 +23,10 @@ RESUME = "harness gate pair --resume"
 @click.option("--candidate", help="what is judged: likewise")
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="where runs go")
 @click.option("--resume", type=click.Path(path_type=Path), help="measure what is missing in this run folder, and judge")
-@click.option("--testbed", type=click.Path(path_type=Path), help="testbed.json of `harness gate aa`: spread and margins")
-@click.option("--output", type=click.Path(path_type=Path), help="also write the verdict's files into this folder")
-@click.option("--junit", type=click.Path(path_type=Path), help="also write JUnit XML to this file")
-@click.option("--strict", is_flag=True, help="a metric that is not decided is an error in JUnit, not skipped")
+@click.option(
+    "--testbed", type=click.Path(path_type=Path), help="testbed.json of `harness gate aa`: spread and margins"
+)
+@pipeline_options
 def pair(
     scenario: str | None,
     baseline: str | None,
@@ -54,10 +55,10 @@ def pair(
     from rich.console import Console
 
     from harness.campaigns.pairs import run as measure
-    from harness.cli.gate_pairs_outcome import judge
+    from harness.cli.gate_pairs_outcome import judge, read_testbed
     from harness.cli.progress import TerminalDisplay
 
-    console = Console(soft_wrap=True)
+    console, bed = Console(soft_wrap=True), None if testbed is None else read_testbed(testbed)
     request = _resumed(resume) if resume is not None else _new(scenario, baseline, candidate, runs)
     try:
         with TerminalDisplay(console) as display:
@@ -65,9 +66,9 @@ def pair(
     except HarnessError as error:
         error.resume_with = RESUME
         if error.kept_in is not None:
-            judge(error.kept_in, console, testbed=testbed)
+            judge(error.kept_in, console, testbed=bed)
         raise
-    return judge(folder.path, console, testbed=testbed, output=output, junit=junit, strict=strict).code
+    return judge(folder.path, console, testbed=bed, output=output, junit=junit, strict=strict).code
 
 
 def _new(scenario: str | None, baseline: str | None, candidate: str | None, runs: Path) -> PairRequest:

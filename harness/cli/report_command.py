@@ -16,7 +16,13 @@ def report(folder: Path) -> int:
     """
     from rich.console import Console
 
+    from harness.cli.gate_pairs_outcome import judge
     from harness.cli.outcome import conclude
+    from harness.records.store import RunFolder
 
-    conclude(folder, Console(soft_wrap=True))
+    console = Console(soft_wrap=True)
+    if RunFolder.open(folder).manifest().arms:
+        judge(folder, console)
+    else:
+        conclude(folder, console)
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from harness.analysis.objectives import request_bounds
 from harness.gate.methods import gated
-from harness.gate.pairs import Pair
 from harness.gate.rule import GatedMetric, Rule
 from harness.metrics.results import POINT_VALUE
 from harness.scenario.schema import Scenario
@@ -23,7 +22,8 @@ def rule_of(scenario: Scenario) -> Rule:
 def defaults(scenario: Scenario) -> tuple[GatedMetric, ...]:
     """Few metrics that together leave no way to be slower unseen, each with the default margin of its kind.
 
-    Goodput needs per-request bounds, the times of tokens a stream.
+    Goodput needs per-request bounds, times to tokens a stream. An open loop sends what it planned whatever becomes of
+    it, so that there its share, attainment, says the same as goodput; goodput stands for both.
     """
     names = [("goodput", POINT_VALUE)] if request_bounds(scenario.objectives) else []
     if scenario.request.stream:
@@ -32,14 +32,3 @@ def defaults(scenario: Scenario) -> tuple[GatedMetric, ...]:
         names += [("request_latency", "p95")]
     names += [("output_token_throughput", POINT_VALUE), ("error_ratio", POINT_VALUE), ("output_tokens", "mean")]
     return tuple(gated(metric, statistic) for metric, statistic in names)
-
-
-def lacking(rule: Rule, pair: Pair) -> list[str]:
-    """The gating metrics that this pair has no value of, each with the reason."""
-    found = []
-    for metric in rule.metrics:
-        values = (pair.baseline.get(metric.key), pair.candidate.get(metric.key))
-        reason = next((value.reason for value in values if value is not None and value.value is None), None)
-        if None in values or reason is not None:
-            found.append(f"{metric.metric} {metric.statistic}: {reason or 'not measured'}")
-    return found

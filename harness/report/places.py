@@ -125,7 +125,7 @@ def _instrument(profile: Calibration | None, point: Point, summary: PointSummary
 
 def _series(point: Point, manifest: Manifest) -> str:
     parts = ["all requests" if point.workload == UNNAMED else point.workload]
-    if len(manifest.deployments) > 1:
+    if len(manifest.deployments) > 1 and not point.deployment_id.endswith(f"-{point.arm}"):
         parts.append(point.deployment_id)
     if point.arm is not None:
         parts.append(f"arm {point.arm}")
