@@ -17,8 +17,8 @@ from harness.gate.comparable import (
     in_words,
     other_differences,
 )
-from harness.gate.declared import rule_of
 from harness.gate.decision import decide
+from harness.gate.declared import rule_of
 from harness.gate.identity import identity_of
 from harness.gate.pairs import BASELINE, CANDIDATE
 from harness.gate.rule import Rule

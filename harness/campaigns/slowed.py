@@ -6,16 +6,17 @@ just that share, and what follows from it by as much or less.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from harness.campaigns.pair_requests import gate_request
+from harness.campaigns.pairs import PairRequest
 from harness.engine.load import load_engine
 from harness.errors import UsageError
-from harness.gate.pairs import MetricKey
+from harness.gate.pairs import BASELINE, CANDIDATE
 from harness.gate.rule import GatedMetric, Rule
 from harness.metrics.results import POINT_VALUE
 from harness.scenario import loader
@@ -24,14 +25,30 @@ from harness.scenario.target import EngineTarget
 from harness.scenario.yaml_tree import parse
 
 
-def slowed_engine(loaded: Loaded, ratio: float, folder: Path) -> Path:
-    """Write the scenario's engine, slowed, into `folder`; its path. Raises UsageError where there is none to slow."""
+def slowed_request(
+    loaded: Loaded, rule: Rule, ratio: float, engines: Path, runs: Path, words: Sequence[str]
+) -> PairRequest:
+    """The scenario's engine against itself: slowed by `ratio`, or unchanged with 0. `engines`: a folder for the slowed
+    one; `words`: the command line."""
+    declared = with_rule(loaded, rule)
+    path = slowed_engine(loaded, ratio, engines) if ratio else None
+    own = engine_of(loaded)
+    return gate_request(declared, {BASELINE: own, CANDIDATE: str(path) if path else own}, runs, words)
+
+
+def engine_of(loaded: Loaded) -> str:
+    """The engine that the scenario starts. Raises UsageError when it starts none."""
     target = loaded.scenario.target
     if not isinstance(target, EngineTarget):
         raise UsageError(
             "a live self-test slows an engine that it starts itself", hint="take a scenario with engine: cpu-tiny"
         )
-    engine = load_engine(target.engine)
+    return target.engine
+
+
+def slowed_engine(loaded: Loaded, ratio: float, folder: Path) -> Path:
+    """Write the scenario's engine, slowed, into `folder`; its path. Raises UsageError where there is none to slow."""
+    engine = load_engine(engine_of(loaded))
     content = _plain(engine.text)
     name = f"{engine.spec.name}-slowed"
     settings = {**content["settings"], "injected_slowdown_ratio": ratio}
@@ -48,16 +65,6 @@ def with_rule(loaded: Loaded, rule: Rule) -> Loaded:
     gate["metrics"] = [_written(metric) for metric in rule.metrics]
     text = yaml.safe_dump({**content, "gate": gate}, sort_keys=False, allow_unicode=True)
     return loader.load_text(text, loaded.path)
-
-
-def with_margins(rule: Rule, margins: Mapping[MetricKey, float]) -> Rule:
-    """The rule with these margins, where they are larger than its own."""
-    wider = [_widened(metric, margins.get(metric.key, 0.0)) for metric in rule.metrics]
-    return dataclasses.replace(rule, metrics=tuple(wider))
-
-
-def _widened(metric: GatedMetric, margin: float) -> GatedMetric:
-    return dataclasses.replace(metric, margin=max(metric.margin, margin))
 
 
 def _written(metric: GatedMetric) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.campaigns.slowed import slowed_engine, with_margins, with_rule
+from harness.campaigns.slowed import slowed_engine, with_rule
 from harness.engine.load import load_engine
 from harness.errors import UsageError
 from harness.gate.declared import rule_of
+from harness.gate.testbed import with_margins
 from harness.resources import find_named
 from harness.scenario import loader
 
