@@ -1,4 +1,4 @@
-"""The verdict over a run folder with two arms: can it be believed, may the two be compared, and what do the pairs say."""
+"""The verdict over a run folder with two arms: can it be believed, may the two be compared, what do the pairs say."""
 
 from __future__ import annotations
 
@@ -20,15 +20,23 @@ from harness.gate.comparable import (
 from harness.gate.decision import decide
 from harness.gate.declared import rule_of
 from harness.gate.identity import identity_of
-from harness.gate.pairs import BASELINE, CANDIDATE
+from harness.gate.pairs import BASELINE, CANDIDATE, MetricKey
 from harness.gate.rule import Rule
 from harness.gate.verdict import INVALID, NOT_COMPARABLE, FieldComparison, Verdict
-from harness.metrics.results import Assessment, Reason
+from harness.metrics.results import POINT_VALUE, Assessment, Reason
 from harness.records.manifest import Manifest, Point
 from harness.records.store import RunFolder
 from harness.scenario.schema import Scenario
 
 MOST_NAMED = 3  # of reasons or differences, in the sentence
+INFORMATION: tuple[MetricKey, ...] = (
+    ("time_to_first_token", "p50"),
+    ("time_per_output_token", "p50"),
+    ("request_latency", "p50"),
+    ("request_latency", "p95"),
+    ("request_throughput", POINT_VALUE),
+)
+"""Shown beside what gates."""
 
 
 def verdict_of(folder: RunFolder, testbed: Mapping[str, Any] | None = None) -> Verdict:
@@ -39,8 +47,9 @@ def verdict_of(folder: RunFolder, testbed: Mapping[str, Any] | None = None) -> V
     manifest = folder.manifest()
     scenario = scenario_of(manifest)
     rule, arms = rule_of(scenario), {str(point.arm): point for point in manifest.points}
+    gating = [metric.key for metric in rule.metrics]
     verdict = dataclasses.replace(
-        decide(rule, pairs_of(folder)),
+        decide(rule, pairs_of(folder), [key for key in INFORMATION if key not in gating]),
         scenario=manifest.scenario_name,
         point_id=arms[BASELINE].point_id,
         baseline=_shown(manifest.arms[BASELINE]),
@@ -57,8 +66,8 @@ def verdict_of(folder: RunFolder, testbed: Mapping[str, Any] | None = None) -> V
 
 def _identity(manifest: Manifest, scenario: Scenario, arms: Mapping[str, Point]) -> list[FieldComparison]:
     """Two deployments are what such a gate is about; all else must be the same."""
-    sides = [identity_of(manifest, scenario, arms[arm]) for arm in (BASELINE, CANDIDATE)]
-    return compare(*sides, TREATMENT_OF_PAIR)
+    baseline, candidate = (identity_of(manifest, scenario, arms[arm]) for arm in (BASELINE, CANDIDATE))
+    return compare(baseline, candidate, TREATMENT_OF_PAIR)
 
 
 def _invalid(manifest: Manifest, assessment: Assessment) -> Iterator[tuple[str, Reason]]:
@@ -96,17 +105,17 @@ def _warnings(
 ) -> Iterator[str]:
     for key, validity in assessment.validity.items():
         for reason in validity.reasons:
-            yield f"{key.rpartition('/')[2]}: {reason.message} ({reason.advice})"
+            first, *others = reason.message.split("; repetition ")
+            more = f", and in {len(others)} more repetitions" if others else ""
+            yield f"{key.rpartition('/')[2]}: {first}{more} ({reason.advice})"
     for field in other_differences(identity):
         yield f"differs: {in_words(field)}"
     honest = (testbed or {}).get("smallest_honest_margins", {})
     for metric in rule.metrics:
         least = honest.get(f"{metric.metric}.{metric.statistic}")
         if least is not None and metric.margin < least:
-            yield (
-                f"{metric.metric} {metric.statistic}: the margin {metric.margin:g} is below {least:g}, the smallest that"
-                " this test bed can judge (gate aa)"
-            )
+            name = f"{metric.metric} {metric.statistic}"
+            yield f"{name}: the margin {metric.margin:g} is below {least:g}, the smallest honest one by gate aa"
 
 
 def _shown(name: str) -> str:

@@ -25,8 +25,8 @@ from harness.campaigns.limits import refuse_clamped
 from harness.campaigns.named_target import AnyTarget
 from harness.drivers import chosen
 from harness.drivers.driver import Driver
+from harness.gate.decision import next_look
 from harness.gate.lacking import lacking
-from harness.gate.looks import next_look
 from harness.gate.pairs import BASELINE, CANDIDATE, Pair
 from harness.gate.rule import Rule
 from harness.measure.assignment import assignment

@@ -1,4 +1,4 @@
-"""The end of `gate aa`, now or when its folder is looked at again: testbed.json, pairs.json, the table, the exit code."""
+"""The end of `gate aa`, now or when its folder is looked at again: testbed.json, pairs.json, the table, exit code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.gate_pairs_outcome import TESTBED, read_testbed
+from harness.cli.gate_pairs_outcome import TESTBED
 from harness.errors import Ending
 
 if TYPE_CHECKING:
@@ -46,17 +46,6 @@ def conclude(path: Path, console: Console) -> Ending:
     return Ending.INVALID if ending is Ending.INVALID else Ending.PASS
 
 
-def put_into(file: Path, path: Path, console: Console) -> None:
-    """Write the test bed of the run in `path` into the `testbed` block of this baseline."""
-    from harness.assess import baseline_files
-    from harness.gate.baseline import with_testbed
-
-    bed = read_testbed(path / TESTBED)
-    with baseline_files.locked(file.parent):
-        baseline_files.save(file, with_testbed(baseline_files.load(file), bed))
-    console.print(f"baseline: {file} knows its test bed now", highlight=False, markup=False)
-
-
 def _table(bed: dict[str, Any], rule: Rule) -> Table:
     from rich import box
     from rich.table import Table
@@ -78,9 +67,9 @@ def _table(bed: dict[str, Any], rule: Rule) -> Table:
 
 def _false_alarms(bed: dict[str, Any]) -> str:
     statuses = ", ".join(f"{count} {status}" for status, count in bed["resampled_statuses"].items())
-    low, high = bed["false_alarm_ratio_low"], bed["false_alarm_ratio_high"]
+    low, high = (100 * bed[f"false_alarm_ratio_{end}"] for end in ("low", "high"))
     return (
-        f"false alarms: {bed['false_alarms']} in {bed['independent_gates']} gates that share no pair (95% interval of the"
-        f" ratio {100 * low:.0f} to {100 * high:.0f}%); {bed['resampled_gates']} gates drawn from the same pairs, not"
+        f"false alarms: {bed['false_alarms']} in {bed['independent_gates']} gates that share no pair (95% interval of"
+        f" the ratio {low:.0f} to {high:.0f}%); {bed['resampled_gates']} gates drawn from the same pairs, not"
         f" independent of each other: {statuses}"
     )

@@ -123,9 +123,9 @@ def _detectable(gates: Sequence[Verdict]) -> dict[str, float]:
             value = metric.minimum_detectable_effect
             if metric.role == GATING and value is not None and math.isfinite(value):
                 seen.setdefault(f"{metric.metric}.{metric.statistic}", []).append(value)
-    return {name: round(median(values), DIGITS + 1) for name, values in seen.items()}
+    return {name: round(float(median(values)), DIGITS + 1) for name, values in seen.items()}
 
 
 def _up(value: float) -> float:
     """Rounded up: a margin that is rounded down would claim too much."""
-    return math.ceil(value * 10**DIGITS) / 10**DIGITS
+    return float(math.ceil(value * 10.0**DIGITS) / 10.0**DIGITS)
