@@ -27,6 +27,7 @@ from harness.gate.verdict import (
 
 MS = 1e6
 PAIRS = 6
+SMALL = (0.002, -0.003, 0.006, -0.001, 0.0, 0.004, 0.01)  # losses that no gate should mind, metric by metric
 DEVIATIONS = (-1.3, 0.9, -0.4, 1.1, 0.3, -0.6)  # of d from its mean, in standard deviations (nearly)
 METRICS = (  # metric, statistic, unit, kind, better, margin, value of the baseline
     ("goodput", "value", "per_s", "log_ratio", "higher", 0.05, 3.9),
@@ -49,8 +50,8 @@ IDENTITY = [
 
 def verdicts() -> dict[str, Verdict]:
     """Name → verdict: one of each status, in the order of a gate's life."""
-    passing = _verdict(PASS, {}, 0.015)
-    failing = _verdict(FAIL, {"time_to_first_token": 0.13, "goodput": 0.02}, 0.02)
+    passing = _verdict(PASS, {"goodput": -0.01}, 0.015)
+    failing = _verdict(FAIL, {"time_to_first_token": 0.13, "goodput": 0.012}, 0.02)
     undecided = _verdict(INCONCLUSIVE, {"time_to_first_token": 0.035, "time_per_output_token": 0.01}, 0.06)
     return {
         "pass": passing,
@@ -131,7 +132,9 @@ def _metric(
     values = []
     for index in range(PAIRS):
         drift = level * (1 + 0.01 * index)
-        d = math.log1p(true_loss) + DEVIATIONS[(index + turn) % PAIRS] * (spread if kind == "log_ratio" else 0.004)
+        d = math.log1p(true_loss + SMALL[turn]) + DEVIATIONS[(index + turn) % PAIRS] * (
+            spread if kind == "log_ratio" else 0.004
+        )
         values.append(_pair(index, drift, drift * math.exp(sign * d), d))
     d = [pair.d for pair in values]
     mean, error = sum(d) / PAIRS, math.sqrt(sum((x - sum(d) / PAIRS) ** 2 for x in d) / (PAIRS - 1) / PAIRS)
@@ -142,11 +145,13 @@ def _metric(
 
 
 def _pair(index: int, baseline: float, candidate: float, d: float) -> PairValue:
-    return PairValue(index, baseline, candidate, d, ("baseline", "candidate", "candidate")[index % 3])
+    """Rounded, so that every machine writes the same."""
+    first = ("baseline", "candidate", "candidate")[index % 3]
+    return PairValue(index, round(baseline, 6), round(candidate, 6), round(d, 6), first)
 
 
 def _told(metric, statistic, unit, kind, better, margin, effect, noticed, values, method) -> MetricVerdict:
-    mean, low, high = effect
+    mean, low, high = (round(number, 6) for number in effect)
     status = INCONCLUSIVE
     if margin is None or (high < margin and (kind != "equivalence" or low > -margin)):
         status = PASS
@@ -162,5 +167,5 @@ def _told(metric, statistic, unit, kind, better, margin, effect, noticed, values
     return MetricVerdict(
         metric=metric, statistic=statistic, unit=unit, role=role, kind=kind, better=better, status=status,
         reason=reasons[status], margin=margin, effect=mean, low=low, high=high, confidence=0.9, method=method,
-        n=PAIRS, minimum_detectable_effect=noticed, more_pairs_needed=more, values=values,
+        n=PAIRS, minimum_detectable_effect=round(noticed, 6), more_pairs_needed=more, values=values,
     )  # fmt: skip

@@ -84,6 +84,7 @@ class VerdictServer(ThreadingHTTPServer):
     """Serves the verdicts below `root`. `address`: (host, port), port 0 takes a free one."""
 
     daemon_threads = True
+    request_queue_size = 64  # with the usual 5, the sixth of many at once waits a second for its connection
 
     def __init__(self, address: tuple[str, int], root: Path) -> None:
         self.root = root

@@ -66,7 +66,7 @@ def _how(verdict: Verdict) -> str:
     if verdict.look is not None and verdict.looks:
         looks = ", ".join(map(str, verdict.looks))
         parts.append(f"look {verdict.look} of {len(verdict.looks)} declared (at {looks} pairs)")
-    if verdict.alpha is not None:
+    if verdict.alpha is not None and verdict.metrics:
         parts.append(f"error rate {100 * verdict.alpha:g}% one-sided, over all looks, Holm over the metrics")
     return "; ".join(parts) + "."
 
@@ -83,7 +83,7 @@ def _row(m: MetricVerdict) -> GateRow:
         margin=words.margin(m.margin, m.kind),
         status=m.status,
         reason=m.reason,
-        detectable=words.loss(m.minimum_detectable_effect, m.kind, signed=False),
+        detectable=words.loss(m.minimum_detectable_effect or None, m.kind, signed=False),  # 0: no spread, no promise
         more_pairs="" if m.more_pairs_needed is None else str(m.more_pairs_needed),
         n=str(m.n),
         method=words.method(m.method),
@@ -124,13 +124,13 @@ def _identity_summary(fields: Sequence[FieldComparison]) -> str:
         return "No identity was compared."
     counts = {status: sum(f.status == status for f in fields) for status in ORDER}
     names = {
-        "undeclared": "differ without being declared",
-        "unknown": "are not known on both sides",
-        "declared": "differ as declared (the treatment)",
-        "same": "are the same",
+        "undeclared": "different without being declared",
+        "unknown": "not known on both sides",
+        "declared": "different as declared (the treatment)",
+        "same": "the same",
     }
     parts = [f"{count} {names[status]}" for status, count in counts.items() if count]
-    return f"Of {len(fields)} identity fields {', '.join(parts)}."
+    return f"{len(fields)} identity fields were compared: {', '.join(parts)}."
 
 
 def _testbed(testbed: Mapping[str, Any] | None) -> TextTable | None:
