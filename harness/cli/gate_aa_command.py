@@ -46,7 +46,7 @@ def aa(scenario: str | None, pairs: int, runs: Path, resume: Path | None) -> int
         with TerminalDisplay(console) as display:
             folder = measure(request, display)
     except HarnessError as error:
-        error.resume_with = RESUME
+        error.resume_command = RESUME
         raise
     return conclude(folder.path, console).code
 

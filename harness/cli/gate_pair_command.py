@@ -64,7 +64,7 @@ def pair(
         with TerminalDisplay(console) as display:
             folder = measure(request, display)
     except HarnessError as error:
-        error.resume_with = RESUME
+        error.resume_command = RESUME
         if error.kept_in is not None:
             judge(error.kept_in, console, testbed=bed)
         raise
