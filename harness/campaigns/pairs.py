@@ -189,11 +189,13 @@ def _measure_looks(request: PairRequest, sides: _Sides, manifest: Manifest) -> N
     pair_s = 2 * estimate_point(work.scenario, dataclasses.replace(manifest.points[0], repetitions=1)).total_s
     while True:
         found = assessed.pairs_of(work.folder)
-        todo = missing(found, next_look(request.rule, found), request.planned_pairs)
+        wanted = next_look(request.rule, found)
+        todo = missing(found, wanted, request.planned_pairs)
         if not todo or not _in_time(request, found, time.monotonic() - begun_s, len(todo) * pair_s, work.display):
             return
         manifest = _asking(manifest, max(todo) + 1)
         work.folder.write_manifest(manifest)
+        work.display.step(f"measuring until {wanted} pairs can be used, {len(todo)} more")
         work.display.planned(manifest.points, len(todo) * len(ARMS), len(todo) * pair_s)
         now = todo if found else todo[:1]  # after the first pair it is known how long one takes, and what it lacks
         round_s = time.monotonic()
