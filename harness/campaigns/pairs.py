@@ -211,10 +211,14 @@ def _warn_of_missing_values(rule: Rule, found: Sequence[Pair], display: Display)
 
 
 def missing(found: Sequence[Pair], wanted: int | None, planned: int) -> list[int]:
-    """The pairs to measure next so that `wanted` of them can be used; as many of them as are planned."""
-    if wanted is None:
+    """The pairs to measure next so that `wanted` of them can be used; as many of them as are planned.
+
+    None once so many cannot be used that the arm is INVALID anyway.
+    """
+    unusable = sum(bool(pair.invalid) for pair in found)
+    if wanted is None or unusable > wanted // SPARE:
         return []
-    more = wanted - sum(not pair.invalid for pair in found)
+    more = wanted - (len(found) - unusable)
     measured = {pair.index for pair in found}
     return [number for number in range(planned) if number not in measured][: max(0, more)]
 
