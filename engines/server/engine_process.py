@@ -28,6 +28,7 @@ from generation import CANCELLED, GenerationRequest, Progress
 from peers import Peer, Peers
 from prefix_estimate import PrefixEstimate
 from settings import Settings, blocks
+from slowdown import Slowdown
 from statistics_report import StatisticsReport
 from wire import Message
 
@@ -54,6 +55,7 @@ class EngineProcess:
         self._running: dict[int, Job] = {}
         self._serial = 0
         self._report = StatisticsReport(settings, engine.block_tokens)
+        self._slowdown = Slowdown(settings.injected_slowdown_ratio)
         self._prefixes = PrefixEstimate(
             enabled=settings.enable_kv_cache_reuse,
             block_tokens=engine.block_tokens,
@@ -154,6 +156,7 @@ class EngineProcess:
         self._fault.before_step()
         begun_ns = time.monotonic_ns()
         produced = self._engine.step()
+        self._slowdown.stretch(begun_ns)
         now_ns = time.monotonic_ns()
         for serial in self._report.stepped(produced, self._engine.statistics()):
             progress = self._running[serial].progress
@@ -164,6 +167,8 @@ class EngineProcess:
             rows.setdefault(job.peer, []).append(self._outcome_row(outcome, job, now_ns))
         for peer, own in rows.items():
             peer.send_step(own)
+        if not self._running:
+            self._slowdown.rest()
 
     def _outcome_row(self, outcome: Produced, job: Job, now_ns: int) -> Message:
         """What the client of this request gets; ends the request if this was its last step."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 GUARANTEED_NO_EVICT, MAX_UTILIZATION = "guaranteed_no_evict", "max_utilization"
 TRUE, FALSE = {"true", "True", "TRUE", "1"}, {"false", "False", "FALSE", "0"}  # what TensorRT-LLM's backend accepts
+LARGEST_SLOWDOWN = 10
 
 # Parameters of the model that are not settings of the engine.
 PLUMBING = {"server_dir", "socket_path", "engine_dir", "cancellation_check_period_ms", "FORCE_CPU_ONLY_INPUT_TENSORS"}
@@ -33,6 +34,7 @@ class Settings:
     enable_chunked_context: bool
     threads: int
     max_queue_size: int  # requests that may wait; 0: any number
+    injected_slowdown_ratio: float = 0.0  # no setting of TensorRT-LLM: an aid to test that a slower engine is noticed
 
     @classmethod
     def parse(cls, parameters: Mapping[str, str]) -> Settings:
@@ -50,6 +52,7 @@ class Settings:
             enable_chunked_context=switch(parameters, "enable_chunked_context"),
             threads=_positive(parameters, "threads"),
             max_queue_size=_number(parameters, "max_queue_size", least=0),
+            injected_slowdown_ratio=_slowdown(parameters),
         )
         settings._check()
         return settings
@@ -112,6 +115,19 @@ def _number(parameters: Mapping[str, str], name: str, *, least: int) -> int:
     if number < least:
         raise RefusedSetting(f"{name} must be at least {least}, not {number}")
     return number
+
+
+def _slowdown(parameters: Mapping[str, str]) -> float:
+    """Not given: none."""
+    name = "injected_slowdown_ratio"
+    text = parameters.get(name, "0")
+    try:
+        ratio = float(text)
+    except ValueError:
+        raise RefusedSetting(f"{name} must be a number, not '{text}'") from None
+    if not 0 <= ratio <= LARGEST_SLOWDOWN:
+        raise RefusedSetting(f"{name} must be between 0 and {LARGEST_SLOWDOWN}, not {text}")
+    return ratio
 
 
 def switch(parameters: Mapping[str, str], name: str) -> bool:

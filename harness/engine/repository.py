@@ -68,6 +68,7 @@ def variables_by_model(spec: EngineSpec, paths: RepositoryPaths) -> dict[str, di
         "enable_kv_cache_reuse": settings.enable_kv_cache_reuse,
         "enable_chunked_context": settings.enable_chunked_context,
         "max_queue_size": settings.max_queue_size,
+        "injected_slowdown_ratio": settings.injected_slowdown_ratio,
     }
     if spec.contract == "llmapi":
         return {"tensorrt_llm": _as_text({**common, **engine})}

@@ -9,7 +9,15 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import Field, ModelWrapValidatorHandler, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails, InitErrorDetails
 
 from harness.scenario.strict import Strict, mistake
@@ -88,6 +96,12 @@ class CpuSettings(Strict):
     cancellation_check_period_ms: PositiveInt = Field(
         100, le=250, description="how often the Triton models look for cancelled requests"
     )
+    injected_slowdown_ratio: NonNegativeFloat = Field(
+        0.0,
+        le=10,
+        description="an aid of `harness gate self-test`, no setting of TensorRT-LLM: every step of the engine takes "
+        "longer by this share of its time; leave it at 0",
+    )
 
     @model_validator(mode="wrap")
     @classmethod
@@ -154,6 +168,8 @@ EngineSpec = CpuEngine
 def spec_hash(spec: EngineSpec) -> str:
     """16 hex digits that change when anything that could change a measurement does: all but name and description."""
     identity = spec.model_dump(mode="json", exclude={"name", "description"})
+    if not spec.settings.injected_slowdown_ratio:
+        del identity["settings"]["injected_slowdown_ratio"]  # added later: an engine without it keeps its hash
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -37,6 +37,9 @@ class Deployment:
     gpu_count: int | None = None
     gpu_product: str | None = None
     token_count_source: str = "server"  # where token counts come from: "server", "tokenizer" or "chunks"
+    gpu_memory_bytes: int | None = None  # of one GPU
+    tokenizer_hash: str | None = None  # of the tokenizer.json that prompts were made with
+    weights_hash: str | None = None  # of the model's weights, where they are ours to read
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,16 @@ class Point:
     output_tokens_mean: float
     arm: str | None = None
     streamed: bool = True  # False: answers come whole, there is no first token
+
+    @property
+    def key(self) -> str:
+        """What tells it from all other points of the run: its id, and where a pair has two, its arm."""
+        return key_of(self.point_id, self.arm)
+
+
+def key_of(point_id: str, arm: str | None) -> str:
+    """`<point id>`, or `<point id>/<arm>` of a point that is measured in pairs."""
+    return point_id if arm is None else f"{point_id}/{arm}"
 
 
 @dataclass(frozen=True)
@@ -117,6 +130,8 @@ class Manifest:
     telemetry_not_available: dict[str, str] = field(default_factory=dict)
     gpus: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    arms: dict[str, str] = field(default_factory=dict)  # of a gate of pairs: arm → engine, URL or file as it was named
+    files: dict[str, str] = field(default_factory=dict)  # file of workload or load as written → SHA-256 of its content
 
     def point(self, point_id: str) -> Point:
         """The point with this id; RunFolderError when there is none."""

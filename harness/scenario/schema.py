@@ -22,6 +22,7 @@ from pydantic import (
 
 from harness.scenario.agreement import refuse_misfits
 from harness.scenario.durations import longest_s
+from harness.scenario.gate import Gate
 from harness.scenario.load import ClosedLoop, Load, MultiTenant, Tenant
 from harness.scenario.objective import Objectives
 from harness.scenario.strict import Strict, mistake, refuse_same_names
@@ -115,6 +116,7 @@ class Scenario(Strict):
     repetitions: PositiveInt = Field(1, le=1000, description="identical measurements of every point")
     seed: int = Field(1, ge=0, lt=2**63, description="everything drawn at random follows from it")
     objectives: Objectives = Field(default_factory=list, description="all must hold")
+    gate: Gate = Field(Gate(), description="how `harness gate` decides whether a candidate is slower")
     telemetry: Telemetry = Field(Telemetry(), description="what is sampled beside the load")
     load_generator: LoadGenerator = Field(LoadGenerator(), description="the processes that carry the load")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from harness.target.embedded import EmbeddedTarget
 from harness.target.endpoint import Endpoint
 from harness.target.reach import why_unreachable
 from harness.target.triton import Contract, Description
+
+BYTES_PER_GIB = 1 << 30
 
 Progress = Callable[[str], None]
 
@@ -101,7 +104,15 @@ def _engine_deployment(engine: LoadedEngine, endpoint: Endpoint, said: Descripti
         not_available=dict(said.not_available),
         settings={**said.settings, **_settings(spec)},
         token_count_source=token_count_source(said.contract, endpoint),
+        tokenizer_hash=_tokenizer_hash(endpoint),
     )
+
+
+def _tokenizer_hash(endpoint: Endpoint) -> str | None:
+    """16 hex digits of the content of the endpoint's tokenizer.json; None without one."""
+    if endpoint.tokenizer is None:
+        return None
+    return hashlib.sha256(endpoint.tokenizer.read_bytes()).hexdigest()[:16]
 
 
 def _settings(spec: EngineSpec) -> dict[str, object]:
@@ -121,7 +132,9 @@ def _attach_deployment(endpoint: Endpoint, said: Description) -> Deployment:
         settings=dict(said.settings),
         gpu_count=gpus.count if gpus else None,
         gpu_product=gpus.product if gpus else None,
+        gpu_memory_bytes=round(gpus.memory_gib * BYTES_PER_GIB) if gpus and gpus.memory_gib else None,
         token_count_source=token_count_source(said.contract, endpoint),
+        tokenizer_hash=_tokenizer_hash(endpoint),
     )
 
 

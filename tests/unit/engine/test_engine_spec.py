@@ -103,3 +103,10 @@ def test_the_hash_changes_with_a_setting_and_not_with_words() -> None:
     assert spec_hash(spec_from(text.replace("name: cpu-tiny", "name: other").replace("quick", "slow"))) == base
     for old, new in (("threads: 1", "threads: 2"), ("seed: 0", "seed: 1"), ("max_seq_len: 2048", "max_seq_len: 1024")):
         assert spec_hash(spec_from(text.replace(old, new))) != base
+
+
+def test_an_injected_slowdown_is_another_engine_and_none_keeps_the_hash_it_always_had() -> None:
+    spec = spec_from(shipped("engines", "cpu-tiny.yaml").read_text())
+    assert spec_hash(spec) == "357466f7c464b609"
+    slowed = spec.settings.model_copy(update={"injected_slowdown_ratio": 0.1})
+    assert spec_hash(spec.model_copy(update={"settings": slowed})) != spec_hash(spec)
