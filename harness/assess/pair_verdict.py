@@ -19,8 +19,10 @@ from harness.gate.comparable import (
 )
 from harness.gate.decision import decide
 from harness.gate.declared import rule_of
+from harness.gate.effects import usable
 from harness.gate.identity import identity_of
-from harness.gate.pairs import BASELINE, CANDIDATE, MetricKey
+from harness.gate.methods import gated
+from harness.gate.pairs import BASELINE, CANDIDATE, MetricKey, Pair
 from harness.gate.rule import Rule
 from harness.gate.verdict import INVALID, NOT_COMPARABLE, FieldComparison, Verdict
 from harness.metrics.results import POINT_VALUE, Assessment, Reason
@@ -48,20 +50,34 @@ def verdict_of(folder: RunFolder, testbed: Mapping[str, Any] | None = None) -> V
     scenario = scenario_of(manifest)
     rule, arms = rule_of(scenario), {str(point.arm): point for point in manifest.points}
     gating = [metric.key for metric in rule.metrics]
-    verdict = dataclasses.replace(
-        decide(rule, pairs_of(folder), [key for key in INFORMATION if key not in gating]),
+    pairs, assessment = pairs_of(folder), assess(folder)
+    decision = decide(pairs, rule, _look(rule, pairs), [gated(*key) for key in INFORMATION if key not in gating])
+    identity = _identity(manifest, scenario, arms)
+    verdict = Verdict(
+        gate="pair",
+        status=decision.status,
+        sentence=decision.sentence,
         scenario=manifest.scenario_name,
         point_id=arms[BASELINE].point_id,
         baseline=_shown(manifest.arms[BASELINE]),
         candidate=_shown(manifest.arms[CANDIDATE]),
-        identity=_identity(manifest, scenario, arms),
+        metrics=decision.metrics,
+        identity=identity,
+        pairs=decision.pairs,
+        look=decision.look,
+        looks=list(rule.looks),
+        alpha=rule.alpha,
+        warnings=[*decision.warnings, *_warnings(assessment, identity, rule, testbed)],
+        next_step=decision.next_step,
         testbed=testbed,
     )
-    assessment = assess(folder)
-    verdict = dataclasses.replace(
-        verdict, warnings=[*verdict.warnings, *_warnings(assessment, verdict.identity, rule, testbed)]
-    )
     return _unless_unfit(verdict, list(_invalid(manifest, assessment)))
+
+
+def _look(rule: Rule, pairs: Sequence[Pair]) -> int | None:
+    """The last declared look that the usable pairs reach: pairs beyond it decide nothing before the next one."""
+    reached = sum(size <= len(usable(pairs, rule.metrics).pairs) for size in rule.looks)
+    return reached or None
 
 
 def _identity(manifest: Manifest, scenario: Scenario, arms: Mapping[str, Point]) -> list[FieldComparison]:
