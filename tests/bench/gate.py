@@ -84,8 +84,8 @@ def row(label: str, found: Outcomes, rule: Rule) -> str:
 
 def heading(title: str, rule: Rule) -> str:
     """The table's head."""
-    names = [f"{status} ≤{n}".rjust(7) for status in (PASS, FAIL) for n in rule.looks]
-    return f"\n{title}\n{'truth':<48}" + " ".join(n[-6:].rjust(6) for n in names) + "     open"
+    names = [f"{status[0]} ≤{n}".rjust(7) for status in (PASS, FAIL) for n in rule.looks]
+    return f"\n{title}\n{'truth (P, F: PASS, FAIL by so many pairs)':<48}" + "".join(names) + "     open"
 
 
 def synthetic(gates: int, seed: int) -> Iterator[str]:
