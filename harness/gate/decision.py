@@ -37,8 +37,10 @@ def decide(
     kept = usable(pairs, rule.metrics)
     chosen = kept.pairs if look is None else kept.pairs[: rule.looks[look - 1]]
     warnings = [f"left out {said}" for said in kept.left_out] + _off_schedule(len(chosen), rule)
-    if invalid := _invalid(len(pairs), len(chosen), rule):
-        return Decision(INVALID, invalid, [], len(chosen), None, warnings, "repair the test bed, then measure again")
+    if invalid := _invalid(len(pairs), len(kept.pairs), rule):
+        return Decision(
+            INVALID, invalid, [], len(kept.pairs), None, warnings, "repair the test bed, then measure again"
+        )
     judged = _with_holm([judge_metric(chosen, m, rule) for m in rule.metrics], rule)
     shown = [judge_metric(chosen, m, rule, INFORMATION) for m in information]
     warnings += [w for m in judged for w in _narrow_margin(m)]

@@ -40,15 +40,23 @@ def metric_reason(metric: GatedMetric, status: str, verdict: MetricVerdict) -> s
         return f"inside the margin: {said}"
     if status == FAIL:
         return f"beyond the margin: {said}"
-    more = verdict.more_pairs_needed
-    then = "; no number of pairs up to 1000 would decide" if more is None else f"; about {more} more pairs would decide"
-    return f"cannot decide: {said}{then}"
+    return f"cannot decide: {said}; {_what_would(verdict)}"
+
+
+def _what_would(verdict: MetricVerdict) -> str:
+    if verdict.more_pairs_needed is not None:
+        return f"about {verdict.more_pairs_needed} more pairs would decide"
+    if verdict.minimum_detectable_effect is None:
+        return "values without limit, or at the margin in every pair: how many more pairs would decide is not known"
+    return "so near to the margin that not even 1000 pairs would decide"
 
 
 def gate_sentence(status: str, metrics: list[MetricVerdict], pairs: int) -> str:
     """The verdict of the gate in one sentence."""
     of_status = [m for m in metrics if m.status == status and m.role == "gating"]
     names = ", ".join(f"{m.metric} {m.statistic}" if m.statistic != "value" else m.metric for m in of_status)
+    if not any(m.role == "gating" for m in metrics):
+        return "INCONCLUSIVE: no gating metric is named."
     if status == PASS:
         return f"PASS: no gating metric is worse by more than its margin, over {pairs} pairs."
     if status == FAIL:
