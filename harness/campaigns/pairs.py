@@ -148,13 +148,23 @@ def _resumed(folder: RunFolder, targets: Targets, display: Display) -> Manifest:
     notes = [
         f"attempt {manifest.attempt + 1}: the {arm} describes itself differently than before"
         for arm, point in zip(ARMS, manifest.points, strict=True)
-        if manifest.deployment(point.deployment_id).server != targets[arm].deployment.server
+        if _told(manifest.deployment(point.deployment_id)) != _told(targets[arm].deployment)
     ]
     for note in notes:
         display.note(note)
     resumed = next_attempt(manifest, notes)
     folder.write_manifest(resumed)
     return resumed
+
+
+def _told(deployment: Deployment) -> tuple[object, ...]:
+    """What a server says of itself, without the folders of its files: they differ from start to start."""
+    said = deployment.server
+    return (
+        deployment.engine_hash,
+        deployment.settings,
+        *(said.get(name) for name in ("name", "version", "extensions")),
+    )
 
 
 def _refuse_tasks(work: Work, manifest: Manifest, targets: Targets) -> None:
