@@ -96,7 +96,7 @@ def test_the_next_look_follows_the_declared_sizes_and_the_time_left():
 
 
 def test_injected_losses_are_seen_with_the_right_sign_in_every_metric():
-    recorded = noisy(WHOLE, {}, 0.02, np.random.default_rng(4), 16)
+    recorded = noisy(WHOLE, {}, 0.02, np.random.default_rng(4), 10)
     cases = self_check(recorded, WHOLE)
     assert len(cases) == 5 * 6 + 4
     assert [c for c in cases if not c.holds] == []
@@ -182,3 +182,11 @@ def test_pairs_that_cannot_be_used_make_the_gate_invalid_only_when_too_few_are_l
     assert decide([*broken[:2], *measured[2:]], ONE).status in (PASS, INCONCLUSIVE)
     assert decide([*broken[:3], *measured[3:]], ONE).status == INVALID
     assert decide(broken, ONE).status == INVALID
+
+
+def test_a_verdict_is_a_sentence_with_effect_interval_margin_and_what_would_decide():
+    near = decide(pairs([x + 0.045 for x in NOISE]), Rule((TTFT,)))
+    assert near.sentence == "INCONCLUSIVE: 6 pairs cannot decide about time_to_first_token p95."
+    assert near.metrics[0].reason.startswith("cannot decide: 4.8% worse [")
+    shares = decide(pairs([0.02] * 6, ERRORS), Rule((ERRORS,), looks=(6,)))
+    assert shares.metrics[0].reason == "beyond the margin: 2.0 pp worse [+2.0 pp to +2.0 pp], margin 1.0 pp"
