@@ -6,6 +6,7 @@ share moves by x ratio points towards the worse; lengths change by the factor 1 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -88,6 +89,6 @@ def _expected(metric: GatedMetric, loss: float) -> tuple[str, tuple[str, ...]]:
     d = claims.from_people(metric, loss)
     if d > 2 * highest or d < 2 * lowest:
         return "beyond twice the margin: never PASS", (FAIL, "INCONCLUSIVE")
-    if lowest <= d <= highest:
+    if lowest < d < highest and not math.isclose(d, highest):
         return "inside the margin: never FAIL", (PASS, "INCONCLUSIVE")
-    return "between once and twice the margin: any verdict", (PASS, FAIL, "INCONCLUSIVE")
+    return "from the margin to twice the margin: any verdict", (PASS, FAIL, "INCONCLUSIVE")

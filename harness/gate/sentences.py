@@ -9,11 +9,12 @@ from harness.gate.verdict import FAIL, PASS, MetricVerdict
 
 
 def amount(metric: GatedMetric, value: float, signed: bool = True) -> str:
-    """A loss or a margin: "+7.1%", or "+0.8 points" of a ratio."""
+    """A loss or a margin: "+7.1%", of a share "+0.8 pp" (percentage points)."""
     if math.isinf(value):
         return "unbounded" if value > 0 else "-unbounded"
     sign = "+" if signed else ""
-    return f"{value:{sign}.2f}" if metric.kind == "difference" else f"{100 * value:{sign}.1f}%"
+    shown = 100 * value if abs(value) >= 5e-4 else 0.0  # no "-0.0"
+    return f"{shown:{sign}.1f}{' pp' if metric.kind == 'difference' else '%'}"
 
 
 def worse(metric: GatedMetric, value: float) -> str:
@@ -22,9 +23,7 @@ def worse(metric: GatedMetric, value: float) -> str:
         return f"{amount(metric, abs(value), False)} {'longer' if value >= 0 else 'shorter'}"
     if math.isinf(value):
         return "worse without limit (a value of 0, or no successful request)"
-    unit = " points" if metric.kind == "difference" else ""
-    shown = abs(value) if value < 0 else value
-    return f"{amount(metric, shown, False)}{unit} {'worse' if value >= 0 else 'better'}"
+    return f"{amount(metric, abs(value), False)} {'worse' if value >= 0 else 'better'}"
 
 
 def metric_reason(metric: GatedMetric, status: str, verdict: MetricVerdict) -> str:

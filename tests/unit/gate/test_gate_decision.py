@@ -96,7 +96,7 @@ def test_the_next_look_follows_the_declared_sizes_and_the_time_left():
 
 
 def test_injected_losses_are_seen_with_the_right_sign_in_every_metric():
-    recorded = noisy(WHOLE, {}, 0.02, np.random.default_rng(4), 16)
+    recorded = noisy(WHOLE, {}, 0.02, np.random.default_rng(4), 10)
     cases = self_check(recorded, WHOLE)
     assert len(cases) == 5 * 6 + 4
     assert [c for c in cases if not c.holds] == []
@@ -151,5 +151,42 @@ def test_the_whole_rule_keeps_its_promises_in_small():
     assert ends[0.10].count(PASS) == 0
 
 
-def test_one_pair_of_another_kind_is_not_read_as_equal():
-    assert decide([pair(i, {TTFT: x + 0.2}) for i, x in enumerate(NOISE)], WHOLE).status != PASS
+def test_a_number_of_pairs_that_was_not_declared_costs_one_look_more():
+    rule = Rule((TTFT,))
+    off, on = decide(pairs([*NOISE, 0.01, 0.0]), rule), decide(pairs(NOISE), rule)
+    assert off.look is None
+    assert "none of the declared looks" in off.warnings[0]
+    assert on.look == 1
+    assert off.metrics[0].confidence > on.metrics[0].confidence
+
+
+def test_metrics_for_information_are_shown_and_decide_nothing():
+    measured = [pair(i, {TTFT: x, THROUGHPUT: x + 0.5}, Rule((TTFT, THROUGHPUT))) for i, x in enumerate(NOISE)]
+    decision = decide(measured, ONE, information=(THROUGHPUT,))
+    assert decision.status == PASS
+    assert (decision.metrics[1].role, decision.metrics[1].status) == ("information", FAIL)
+
+
+def test_the_interval_of_a_metric_lies_inside_the_margin_exactly_when_it_passes():
+    random = np.random.default_rng(23)
+    for _ in range(150):
+        rule = Rule((TTFT,))
+        found = decide(pairs(list(random.normal(0.03, 0.03, random.choice(rule.looks)))), rule).metrics[0]
+        assert (found.status == PASS) == (found.high < found.margin)
+        assert (found.status == FAIL) == (found.low > found.margin)
+
+
+def test_pairs_that_cannot_be_used_make_the_gate_invalid_only_when_too_few_are_left():
+    measured = pairs(NOISE)
+    broken = [replace(p, invalid=("the client was too slow",)) for p in measured]
+    assert decide([*broken[:2], *measured[2:]], ONE).status in (PASS, INCONCLUSIVE)
+    assert decide([*broken[:3], *measured[3:]], ONE).status == INVALID
+    assert decide(broken, ONE).status == INVALID
+
+
+def test_a_verdict_is_a_sentence_with_effect_interval_margin_and_what_would_decide():
+    near = decide(pairs([x + 0.045 for x in NOISE]), Rule((TTFT,)))
+    assert near.sentence == "INCONCLUSIVE: 6 pairs cannot decide about time_to_first_token p95."
+    assert near.metrics[0].reason.startswith("cannot decide: 4.8% worse [")
+    shares = decide(pairs([0.02] * 6, ERRORS), Rule((ERRORS,), looks=(6,)))
+    assert shares.metrics[0].reason == "beyond the margin: 2.0 pp worse [+2.0 pp to +2.0 pp], margin 1.0 pp"
