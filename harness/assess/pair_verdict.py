@@ -20,9 +20,9 @@ from harness.gate.comparable import (
 from harness.gate.decision import decide
 from harness.gate.declared import rule_of
 from harness.gate.identity import identity_of
-from harness.gate.pairs import BASELINE, CANDIDATE, MetricKey
+from harness.gate.pairs import BASELINE, CANDIDATE, MetricKey, Pair
 from harness.gate.rule import Rule
-from harness.gate.verdict import INVALID, NOT_COMPARABLE, FieldComparison, Verdict
+from harness.gate.verdict import INVALID, NOT_COMPARABLE, FieldComparison, MetricVerdict, Verdict
 from harness.metrics.results import POINT_VALUE, Assessment, Reason
 from harness.records.manifest import Manifest, Point
 from harness.records.store import RunFolder
@@ -47,9 +47,11 @@ def verdict_of(folder: RunFolder, testbed: Mapping[str, Any] | None = None) -> V
     manifest = folder.manifest()
     scenario = scenario_of(manifest)
     rule, arms = rule_of(scenario), {str(point.arm): point for point in manifest.points}
-    gating = [metric.key for metric in rule.metrics]
+    gating, pairs = [metric.key for metric in rule.metrics], pairs_of(folder)
+    decided = decide(rule, pairs, [key for key in INFORMATION if key not in gating])
     verdict = dataclasses.replace(
-        decide(rule, pairs_of(folder), [key for key in INFORMATION if key not in gating]),
+        decided,
+        metrics=[_in_order(metric, pairs) for metric in decided.metrics],
         scenario=manifest.scenario_name,
         point_id=arms[BASELINE].point_id,
         baseline=_shown(manifest.arms[BASELINE]),
@@ -62,6 +64,13 @@ def verdict_of(folder: RunFolder, testbed: Mapping[str, Any] | None = None) -> V
         verdict, warnings=[*verdict.warnings, *_warnings(assessment, verdict.identity, rule, testbed)]
     )
     return _unless_unfit(verdict, list(_invalid(manifest, assessment)))
+
+
+def _in_order(metric: MetricVerdict, pairs: Sequence[Pair]) -> MetricVerdict:
+    """The metric's values with the arm that was measured first in each pair."""
+    firsts = {pair.index: pair.first for pair in pairs}
+    values = [dataclasses.replace(value, first=firsts.get(value.index)) for value in metric.values]
+    return dataclasses.replace(metric, values=values)
 
 
 def _identity(manifest: Manifest, scenario: Scenario, arms: Mapping[str, Point]) -> list[FieldComparison]:

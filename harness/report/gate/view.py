@@ -95,7 +95,7 @@ def _figures(verdict: Verdict) -> tuple[FigureView, ...]:
     return tuple(figure for figure in (forest.figure(verdict), pairs.figure(verdict)) if figure is not None)
 
 
-ORDER = ("undeclared", "unknown", "declared", "same")
+ORDER = ("undeclared", "declared", "unknown", "same")
 
 
 def _identity(fields: Sequence[FieldComparison]) -> tuple[IdentityRow, ...]:
