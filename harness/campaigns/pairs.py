@@ -26,12 +26,12 @@ from harness.campaigns.named_target import AnyTarget
 from harness.drivers import chosen
 from harness.drivers.driver import Driver
 from harness.gate.decision import next_look
-from harness.gate.lacking import lacking
+from harness.gate.lacking import lacking, too_few
 from harness.gate.pairs import BASELINE, CANDIDATE, Pair
 from harness.gate.rule import Rule
 from harness.measure.assignment import assignment
 from harness.measure.interruption import Interruption
-from harness.plan.arms import in_arms, judged_point, order_of_arms
+from harness.plan.arms import in_arms, judged_point, order_of_arms, planned_in_window
 from harness.plan.estimate import estimate_point
 from harness.records.calibration import FILE as CALIBRATION_FILE
 from harness.records.manifest import Deployment, Manifest, Point
@@ -42,6 +42,7 @@ from harness.units import show_duration
 
 GATE_PAIR, GATE_AA = "gate_pair", "gate_aa"  # names of campaigns, in manifests
 ARMS = (BASELINE, CANDIDATE)
+UNDECIDED = "as long as that is so, the verdict is INCONCLUSIVE (a longer phases.window_s may help)"
 SPARE = 2  # for every so many pairs one more is planned, to take the place of one that cannot be used
 
 Targets = Mapping[str, OpenTarget]
@@ -125,6 +126,9 @@ def _prepare(request: PairRequest, targets: Targets, display: Display) -> tuple[
     judged = judged_point(scenario, points_of(scenario, deployments[BASELINE].deployment_id))
     points = in_arms(judged, {arm: each.deployment_id for arm, each in deployments.items()}, request.planned_pairs)
     plan = plan_of(scenario, points, targets[BASELINE])
+    requests = planned_in_window(scenario, points[0], plan)
+    for lack in [] if requests is None else too_few(request.rule, requests):
+        display.note(f"{lack}: {UNDECIDED}")
     for arm, deployment in deployments.items():
         plan_of(scenario, [dataclasses.replace(points[0], repetitions=1)], targets[arm])
         refuse_clamped(plan, deployment)
@@ -185,11 +189,13 @@ def _measure_looks(request: PairRequest, sides: _Sides, manifest: Manifest) -> N
     pair_s = 2 * estimate_point(work.scenario, dataclasses.replace(manifest.points[0], repetitions=1)).total_s
     while True:
         found = assessed.pairs_of(work.folder)
-        todo = missing(found, next_look(request.rule, found), request.planned_pairs)
+        wanted = next_look(request.rule, found)
+        todo = missing(found, wanted, request.planned_pairs)
         if not todo or not _in_time(request, found, time.monotonic() - begun_s, len(todo) * pair_s, work.display):
             return
         manifest = _asking(manifest, max(todo) + 1)
         work.folder.write_manifest(manifest)
+        work.display.step(f"measuring until {wanted} pairs can be used, {len(todo)} more")
         work.display.planned(manifest.points, len(todo) * len(ARMS), len(todo) * pair_s)
         now = todo if found else todo[:1]  # after the first pair it is known how long one takes, and what it lacks
         round_s = time.monotonic()
@@ -201,14 +207,18 @@ def _measure_looks(request: PairRequest, sides: _Sides, manifest: Manifest) -> N
 
 def _warn_of_missing_values(rule: Rule, found: Sequence[Pair], display: Display) -> None:
     for lack in (lack for pair in found for lack in lacking(rule, pair)):
-        display.note(f"{lack}: as long as that is so, the verdict is INCONCLUSIVE (a longer phases.window_s may help)")
+        display.note(f"{lack}: {UNDECIDED}")
 
 
 def missing(found: Sequence[Pair], wanted: int | None, planned: int) -> list[int]:
-    """The pairs to measure next so that `wanted` of them can be used; as many of them as are planned."""
-    if wanted is None:
+    """The pairs to measure next so that `wanted` of them can be used; as many of them as are planned.
+
+    None once so many cannot be used that the arm is INVALID anyway.
+    """
+    unusable = sum(bool(pair.invalid) for pair in found)
+    if wanted is None or unusable > wanted // SPARE:
         return []
-    more = wanted - sum(not pair.invalid for pair in found)
+    more = wanted - (len(found) - unusable)
     measured = {pair.index for pair in found}
     return [number for number in range(planned) if number not in measured][: max(0, more)]
 

@@ -86,6 +86,11 @@ def _with_recorded(rule: Rule, pairs: Sequence[Pair], console: Console) -> bool:
     from harness.gate.self_test import outcomes
 
     found = list(outcomes(rule, pairs))
+    if not found:
+        raise UsageError(
+            "the recorded pairs hold no metric that gates this scenario",
+            hint="record some of its own: harness gate aa SCENARIO, then --recorded RUN_FOLDER",
+        )
     console.print(_table(found, len(pairs)))
     return all(outcome.broken is None for outcome in found)
 

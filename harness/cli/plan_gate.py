@@ -6,14 +6,11 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from harness.errors import UsageError
 from harness.gate.declared import rule_of
-from harness.gate.rule import Rule
-from harness.metrics.order_statistics import smallest_n
-from harness.metrics.percentile import PERCENTILES
-from harness.plan.arms import judged_point
+from harness.gate.lacking import too_few
+from harness.plan.arms import judged_point, planned_in_window
 from harness.plan.estimate import estimate_point
 from harness.records.manifest import Point
 from harness.scenario.schema import Scenario
@@ -35,17 +32,6 @@ def gate_lines(scenario: Scenario, points: Sequence[Point], table: pa.Table) -> 
     pairs = ", ".join(map(str, rule.looks))
     times = " to ".join(show_duration(pair_s * n) for n in dict.fromkeys((first, last)))
     yield "gate", f"`harness gate pair` would judge {point.point_id} after {pairs} pairs: about {times}"
-    for needed, requests in _too_few(rule, point, table):
-        yield "note", f"{requests} requests are planned in the window, {needed}: the gate would be INCONCLUSIVE"
-
-
-def _too_few(rule: Rule, point: Point, table: pa.Table) -> Iterator[tuple[str, int]]:
-    """(what needs how many, planned requests) of percentiles that an open loop's window cannot give."""
-    if point.concurrency is not None:
-        return
-    own = pc.and_(pc.equal(table["point_id"], point.point_id), pc.equal(table["repetition"], 0))
-    requests = int(pc.sum(pc.and_(own, pc.fill_null(pc.equal(table["phase"], "window"), False))).as_py() or 0)
-    for metric in rule.metrics:
-        permille = PERCENTILES.get(metric.statistic)
-        if permille is not None and requests < smallest_n(permille):
-            yield f"{metric.statistic} of {metric.metric} needs {smallest_n(permille)}", requests
+    requests = planned_in_window(scenario, point, table)
+    for lack in [] if requests is None else too_few(rule, requests):
+        yield "note", f"{lack}: the gate would be INCONCLUSIVE"

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.gate.decision import decide
+from harness.gate.effects import Missing, effects
 from harness.gate.pairs import MetricKey, Pair
 from harness.gate.rule import GatedMetric, Rule
 from harness.gate.testbed import gate_over, resampled
@@ -54,10 +55,15 @@ class Outcome:
 
 
 def outcomes(rule: Rule, pairs: Sequence[Pair], gates: int = GATES, seed: int = 1) -> Iterator[Outcome]:
-    """Every loss in every gating metric. `rule`: its margins must be honest for these pairs (`testbed`)."""
+    """Every loss in every gating metric that the pairs hold.
+
+    `rule`: its margins must be honest for these pairs (`testbed`).
+    """
     usable = [pair for pair in pairs if not pair.invalid]
     sets = list(resampled(usable, rule.looks[-1], gates, seed))
-    for metric in rule.metrics:
+    held = [metric for metric in rule.metrics if not isinstance(effects(usable, metric), Missing)]
+    rule = dataclasses.replace(rule, metrics=tuple(held))
+    for metric in held:
         for loss in losses_of(metric):
             yield _outcome(rule, metric, loss, sets)
 

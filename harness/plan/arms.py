@@ -9,6 +9,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from harness.errors import UsageError
 from harness.plan.seeds import derive, words
 from harness.records.manifest import Point
@@ -45,3 +48,17 @@ def order_of_arms(arms: tuple[str, str], pair: int, run_seed: int) -> tuple[str,
     block, place = divmod(pair, 2)
     drawn = int(words(derive(run_seed, "order", "arms", str(block)), 1)[0] >> 63)
     return arms if (drawn + place) % 2 == 0 else (arms[1], arms[0])
+
+
+def planned_in_window(scenario: Scenario, point: Point, plan: pa.Table) -> int | None:
+    """How many requests of a repetition fall in its window; None where that depends on the server.
+
+    `plan` has schema PLAN.
+    """
+    if point.concurrency is not None:
+        return scenario.phases.window_requests
+    own = pc.and_(pc.equal(plan["point_id"], point.point_id), pc.equal(plan["repetition"], 0))
+    if point.arm is not None:
+        own = pc.and_(own, pc.equal(plan["arm"], point.arm))
+    inside = pc.and_(own, pc.fill_null(pc.equal(plan["phase"], "window"), False))
+    return int(pc.sum(inside).as_py() or 0)

@@ -25,4 +25,6 @@ def test_a_pair_that_was_broken_off_is_measured_again() -> None:
 
 
 def test_there_is_an_end() -> None:
+    assert missing(pairs(*range(6), unusable=(0, 1, 2)), 6, 24) == [6, 7, 8]
+    assert missing(pairs(*range(9), unusable=(0, 1, 2, 6)), 6, 24) == [], "the arm is INVALID anyway"
     assert missing(pairs(*range(9), unusable=tuple(range(9))), 6, 9) == []

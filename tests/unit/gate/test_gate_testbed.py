@@ -13,6 +13,7 @@ from harness.cli.gate_self_test_command import SHIPPED, self_test
 from harness.gate import self_test as tested
 from harness.gate.decision import decide
 from harness.gate.declared import rule_of
+from harness.gate.methods import gated
 from harness.gate.pairs import Pair
 from harness.gate.recorded import from_json
 from harness.gate.rule import Rule
@@ -100,3 +101,10 @@ def test_recorded_pairs_say_how_they_were_recorded() -> None:
     content = json.loads(shipped(*SHIPPED).read_text())
     assert content["how"].startswith("harness gate aa")
     assert "cores" in content["how"]
+
+
+def test_metrics_that_were_not_recorded_are_left_out() -> None:
+    rule, pairs = recorded()
+    more = dataclasses.replace(rule, metrics=(*rule.metrics, gated("time_to_second_token", "p95")))
+    keys = {(o.metric, o.statistic) for o in tested.outcomes(more, pairs, gates=1)}
+    assert keys == {m.key for m in rule.metrics}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import UsageError
-from harness.plan.arms import in_arms, judged_point, order_of_arms
+from harness.plan.arms import in_arms, judged_point, order_of_arms, planned_in_window
 from harness.plan.draw import draw
 from harness.plan.matrix import points
 from harness.plan.nonce import PromptKey, nonce
@@ -65,3 +65,15 @@ def test_without_a_known_point_the_points_are_listed(gate: dict[str, str]) -> No
     with pytest.raises(UsageError) as raised:
         judged_point(several, points(several, "d"))
     assert "all-c1, all-c4" in str(raised.value)
+
+
+def test_the_requests_of_a_window_are_counted_in_the_plan_of_one_arm() -> None:
+    closed = scenario()
+    assert planned_in_window(closed, points(closed, "d")[0], draw(closed, points(closed, "d"))) is None
+    arrivals = {"kind": "open_loop", "arrivals": {"process": "constant", "request_rate_per_s": 5}}
+    phases = {"warm_up_s": 1, "window_s": 8, "drain_limit_s": 2}
+    plain = closed.model_dump(mode="json", exclude={"load", "phases", "workload"})
+    work = {"input_tokens": 16, "output_tokens": 8}
+    paced = Scenario.model_validate({**plain, "load": arrivals, "phases": phases, "workload": work})
+    arms = in_arms(points(paced, "d")[0], {"baseline": "a", "candidate": "b"}, 2)
+    assert planned_in_window(paced, arms[1], draw(paced, arms)) == 40
