@@ -60,8 +60,9 @@ def _row(axis: Axis, m: MetricVerdict) -> ForestRow:
 
 
 def _tolerated(axis: Axis, kind: str, margin: float) -> tuple[float | None, float | None]:
-    """The band of the margin on the axis; open to the good side but for an equivalence."""
-    return (1 / (1 + margin) if kind == "equivalence" else None, _at(axis, margin))
+    """The band of the margin on the axis; open to the good side but for an equivalence, which is 1 ± margin."""
+    closed = kind == "equivalence" and margin < 1
+    return (_at(axis, -margin) if closed else None, _at(axis, margin))
 
 
 def _at(axis: Axis, loss: float) -> float:

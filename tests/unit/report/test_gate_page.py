@@ -161,7 +161,7 @@ def test_ratios_stand_on_a_log_axis_with_their_intervals_and_margins_and_differe
     assert spans(ratios) == [pytest.approx(pair) for pair in expected]
     ends = [right for _, right in bands(ratios)]
     assert ends == pytest.approx([1.05, 1.05, 1.05, 1.05, 1.10])
-    assert bands(ratios)[-1][0] == pytest.approx(1 / 1.10)  # equivalence: closed on both sides
+    assert bands(ratios)[-1][0] == pytest.approx(0.90)  # equivalence: closed on both sides
     assert {left for left, _ in bands(ratios)[:-1]} == {ratios.get_xlim()[0]}  # open to the good side
     assert bands(differences)[0][1] == pytest.approx(1.0)
 
