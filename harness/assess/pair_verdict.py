@@ -19,7 +19,9 @@ from harness.gate.comparable import (
 )
 from harness.gate.decision import decide
 from harness.gate.declared import rule_of
+from harness.gate.effects import usable
 from harness.gate.identity import identity_of
+from harness.gate.methods import gated
 from harness.gate.pairs import BASELINE, CANDIDATE, MetricKey, Pair
 from harness.gate.rule import Rule
 from harness.gate.verdict import INVALID, NOT_COMPARABLE, FieldComparison, MetricVerdict, Verdict
@@ -47,21 +49,27 @@ def verdict_of(folder: RunFolder, testbed: Mapping[str, Any] | None = None) -> V
     manifest = folder.manifest()
     scenario = scenario_of(manifest)
     rule, arms = rule_of(scenario), {str(point.arm): point for point in manifest.points}
-    gating, pairs = [metric.key for metric in rule.metrics], pairs_of(folder)
-    decided = decide(rule, pairs, [key for key in INFORMATION if key not in gating])
-    verdict = dataclasses.replace(
-        decided,
-        metrics=[_in_order(metric, pairs) for metric in decided.metrics],
+    gating = [metric.key for metric in rule.metrics]
+    pairs, assessment = pairs_of(folder), assess(folder)
+    decision = decide(pairs, rule, _look(rule, pairs), [gated(*key) for key in INFORMATION if key not in gating])
+    identity = _identity(manifest, scenario, arms)
+    verdict = Verdict(
+        gate="pair",
+        status=decision.status,
+        sentence=decision.sentence,
         scenario=manifest.scenario_name,
         point_id=arms[BASELINE].point_id,
         baseline=_shown(manifest.arms[BASELINE]),
         candidate=_shown(manifest.arms[CANDIDATE]),
-        identity=_identity(manifest, scenario, arms),
+        metrics=[_in_order(metric, pairs) for metric in decision.metrics],
+        identity=identity,
+        pairs=decision.pairs,
+        look=decision.look,
+        looks=list(rule.looks),
+        alpha=rule.alpha,
+        warnings=[*decision.warnings, *_warnings(assessment, identity, rule, testbed)],
+        next_step=decision.next_step,
         testbed=testbed,
-    )
-    assessment = assess(folder)
-    verdict = dataclasses.replace(
-        verdict, warnings=[*verdict.warnings, *_warnings(assessment, verdict.identity, rule, testbed)]
     )
     return _unless_unfit(verdict, list(_invalid(manifest, assessment)))
 
@@ -71,6 +79,12 @@ def _in_order(metric: MetricVerdict, pairs: Sequence[Pair]) -> MetricVerdict:
     firsts = {pair.index: pair.first for pair in pairs}
     values = [dataclasses.replace(value, first=firsts.get(value.index)) for value in metric.values]
     return dataclasses.replace(metric, values=values)
+
+
+def _look(rule: Rule, pairs: Sequence[Pair]) -> int | None:
+    """The last declared look that the usable pairs reach: pairs beyond it decide nothing before the next one."""
+    reached = sum(size <= len(usable(pairs, rule.metrics).pairs) for size in rule.looks)
+    return reached or None
 
 
 def _identity(manifest: Manifest, scenario: Scenario, arms: Mapping[str, Point]) -> list[FieldComparison]:

@@ -25,8 +25,10 @@ from harness.campaigns.limits import refuse_clamped
 from harness.campaigns.named_target import AnyTarget
 from harness.drivers import chosen
 from harness.drivers.driver import Driver
-from harness.gate.decision import next_look
+from harness.gate.decision import decide
+from harness.gate.effects import usable
 from harness.gate.lacking import lacking, too_few
+from harness.gate.looks import next_look
 from harness.gate.pairs import BASELINE, CANDIDATE, Pair
 from harness.gate.rule import Rule
 from harness.measure.assignment import assignment
@@ -38,7 +40,6 @@ from harness.records.manifest import Deployment, Manifest, Point
 from harness.records.store import RunFolder
 from harness.scenario.loader import Loaded
 from harness.target.opened import OpenTarget, open_target
-from harness.units import show_duration
 
 GATE_PAIR, GATE_AA = "gate_pair", "gate_aa"  # names of campaigns, in manifests
 ARMS = (BASELINE, CANDIDATE)
@@ -61,11 +62,6 @@ class PairRequest:
     time_budget_s: float
     resume: RunFolder | None = None
     campaign: str = GATE_PAIR
-
-    @property
-    def first_look(self) -> int:
-        """So many usable pairs are measured whatever the time."""
-        return self.rule.looks[0]
 
     @property
     def planned_pairs(self) -> int:
@@ -189,13 +185,14 @@ def _measure_looks(request: PairRequest, sides: _Sides, manifest: Manifest) -> N
     pair_s = 2 * estimate_point(work.scenario, dataclasses.replace(manifest.points[0], repetitions=1)).total_s
     while True:
         found = assessed.pairs_of(work.folder)
-        wanted = next_look(request.rule, found)
+        left_s = request.time_budget_s - (time.monotonic() - begun_s)
+        wanted, why = wanted_pairs(request.rule, found, left_s, pair_s)
         todo = missing(found, wanted, request.planned_pairs)
-        if not todo or not _in_time(request, found, time.monotonic() - begun_s, len(todo) * pair_s, work.display):
+        work.display.step(why)
+        if not todo:
             return
         manifest = _asking(manifest, max(todo) + 1)
         work.folder.write_manifest(manifest)
-        work.display.step(f"measuring until {wanted} pairs can be used, {len(todo)} more")
         work.display.planned(manifest.points, len(todo) * len(ARMS), len(todo) * pair_s)
         now = todo if found else todo[:1]  # after the first pair it is known how long one takes, and what it lacks
         round_s = time.monotonic()
@@ -203,6 +200,17 @@ def _measure_looks(request: PairRequest, sides: _Sides, manifest: Manifest) -> N
         pair_s = (time.monotonic() - round_s) / len(now)
         if not found:
             _warn_of_missing_values(request.rule, assessed.pairs_of(work.folder), work.display)
+
+
+def wanted_pairs(rule: Rule, found: Sequence[Pair], left_s: float, pair_s: float) -> tuple[int | None, str]:
+    """How many usable pairs are wanted in all (None: enough), and why. Only declared looks decide anything."""
+    n = len(usable(found, rule.metrics).pairs)
+    if n < rule.looks[0]:
+        return rule.looks[0], f"the first look needs {rule.looks[0]} pairs: {rule.looks[0] - n} more"
+    reached = sum(size <= n for size in rule.looks)
+    following = next_look(decide(found, rule, reached), rule, len(found), left_s, pair_s)
+    wanted = None if following.look is None else rule.looks[following.look - 1]
+    return wanted, f"{n} pairs: {following.why}"
 
 
 def _warn_of_missing_values(rule: Rule, found: Sequence[Pair], display: Display) -> None:
@@ -221,18 +229,6 @@ def missing(found: Sequence[Pair], wanted: int | None, planned: int) -> list[int
     more = wanted - (len(found) - unusable)
     measured = {pair.index for pair in found}
     return [number for number in range(planned) if number not in measured][: max(0, more)]
-
-
-def _in_time(request: PairRequest, found: Sequence[Pair], spent_s: float, needed_s: float, display: Display) -> bool:
-    """Whether the budget allows what comes next; up to the first look it is not asked."""
-    usable = sum(not pair.invalid for pair in found)
-    if usable < request.first_look:
-        return True
-    display.note(f"{usable} pairs do not decide yet; the next look takes about {show_duration(needed_s)} more")
-    if spent_s + needed_s <= request.time_budget_s:
-        return True
-    display.note(f"that is beyond gate.time_budget_s ({request.time_budget_s:g} s): it ends here")
-    return False
 
 
 def _measure_pairs(sides: _Sides, manifest: Manifest, todo: Sequence[int]) -> Manifest:

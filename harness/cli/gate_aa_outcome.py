@@ -53,13 +53,13 @@ def _table(bed: dict[str, Any], rule: Rule) -> Table:
     from harness.report.gate import words
 
     table = Table(box=box.SIMPLE, title="what this test bed can tell apart", title_justify="left")
-    for heading in ("metric", "spread\nof a pair", "loss\nnoticed", "honest\nmargin", "scenario's\nmargin", ""):
+    for heading in ("metric", "spread\nof a pair", "honest\nmargin", "scenario's\nmargin", ""):
         table.add_column(heading, justify="left" if heading in ("metric", "") else "right", no_wrap=True)
     for metric in rule.metrics:
         name = f"{metric.metric}.{metric.statistic}"
-        cells = [bed[part].get(name) for part in ("spread", "minimum_detectable_effects", "smallest_honest_margins")]
+        cells = [bed[part].get(name) for part in ("spread", "smallest_honest_margins")]
         shown = [words.loss(cell, metric.kind, signed=False) for cell in cells]
-        too_small = cells[2] is not None and metric.margin < cells[2]
+        too_small = cells[1] is not None and metric.margin < cells[1]
         title, own = words.name(*metric.key), words.margin(metric.margin, metric.kind)
         table.add_row(title, *shown, own, "too small" if too_small else "")
     return table

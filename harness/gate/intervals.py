@@ -69,10 +69,10 @@ def estimate(x: Array, method: Method) -> float:
 
 
 def walsh(x: Array) -> Array:
-    """All n(n+1)/2 averages of two effects, each with itself too. +infinity with -infinity says nothing: 0."""
+    """All n(n+1)/2 averages of two effects. +infinity with -infinity supports no claim: -infinity."""
     i, j = np.triu_indices(x.size)
     with np.errstate(invalid="ignore"):
-        return np.nan_to_num((x[i] + x[j]) / 2, nan=0.0, posinf=math.inf, neginf=-math.inf)
+        return np.nan_to_num((x[i] + x[j]) / 2, nan=-math.inf, posinf=math.inf, neginf=-math.inf)
 
 
 @lru_cache(maxsize=256)

@@ -1,52 +1,53 @@
-"""Looks: after how many pairs it is asked whether they decide, and how sure each look must be.
-
-Asking several times makes errors more likely; every look therefore tests at a smaller level than `alpha`, the same at
-each (Pocock 1977), found so that all looks together err with probability `alpha`. It is computed for normal statistics
-whose correlation follows from the numbers of pairs, by the recursion of Armitage, McPherson & Rowe (1969).
-"""
+"""How many pairs to measure next. A pure function of what is known; the campaign obeys it."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-from scipy import optimize, special
+from harness.gate.decision import Decision
+from harness.gate.rule import Rule
+from harness.gate.verdict import INCONCLUSIVE
 
-GRID = 401  # points of the integration, odd; more change the level by less than 1e-6
+ATTEMPTS = 2  # pairs measured at most, as a multiple of the last look: invalid pairs are measured anew
 
 
-@lru_cache(maxsize=64)
-def level_of(looks: tuple[int, ...], alpha: float) -> float:
-    """The one-sided level at which every look tests."""
-    if len(looks) == 1:
-        return alpha
+@dataclass(frozen=True)
+class NextLook:
+    """`pairs` more to measure (0: stop), for which look (from 1), and why."""
 
-    def excess(level: float) -> float:
-        return crossing(looks, float(-special.ndtri(level))) - alpha
-
-    return float(optimize.brentq(excess, alpha / len(looks) / 2, alpha, xtol=1e-9))
+    pairs: int
+    look: int | None
+    why: str
 
 
-def crossing(looks: Sequence[int], bound: float) -> float:
-    """P(the statistic of any look is above `bound`) where nothing is to be found."""
-    sums = np.linspace(-8 * looks[0] ** 0.5, bound * looks[0] ** 0.5, GRID)  # of effects with mean 0 and variance 1
-    density = np.exp(-(sums**2) / (2 * looks[0])) / (2 * np.pi * looks[0]) ** 0.5
-    for before, now in itertools.pairwise(looks):
-        added, weights = now - before, _weights(sums)
-        limit = bound * now**0.5
-        new = np.linspace(-8 * now**0.5, limit, GRID)
-        kernel = np.exp(-((new[:, None] - sums[None, :]) ** 2) / (2 * added)) / (2 * np.pi * added) ** 0.5
-        density, sums = kernel @ (density * weights), new
-    return float(1 - density @ _weights(sums))
+def next_look(
+    decision: Decision | None, rule: Rule, measured: int, time_left_s: float | None, seconds_per_pair: float | None
+) -> NextLook:
+    """The pairs to measure next, or the reason to stop.
 
-
-def _weights(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Simpson's, on an odd number of equidistant points."""
-    weights = np.full(x.size, 2.0)
-    weights[1::2] = 4.0
-    weights[[0, -1]] = 1.0
-    found: npt.NDArray[np.float64] = weights * (x[1] - x[0]) / 3
-    return found
+    `decision` None: nothing was measured yet. `measured` counts unusable pairs too. The time budget (None: none) bounds
+    extensions; the first look is always measured.
+    """
+    if decision is None:
+        return NextLook(rule.looks[0], 1, f"the first look needs {rule.looks[0]} pairs")
+    if decision.status != INCONCLUSIVE:
+        return NextLook(0, None, f"decided: {decision.status}")
+    following = [(k, n) for k, n in enumerate(rule.looks, 1) if n > decision.pairs]
+    if not following:
+        return NextLook(0, None, f"undecided after the last look, {rule.looks[-1]} pairs")
+    gating = decision.metrics[: len(rule.metrics)]
+    missing = [m for m in gating if m.n == 0 and m.status == INCONCLUSIVE]
+    if missing and decision.pairs:
+        return NextLook(0, None, f"more pairs do not help: {missing[0].metric} {missing[0].statistic} is missing")
+    look, size = following[0]
+    more = size - decision.pairs
+    if measured + more > ATTEMPTS * rule.looks[-1]:
+        return NextLook(0, None, f"too many of {measured} pairs could not be used")
+    if look > 1 and time_left_s is not None and seconds_per_pair is not None and more * seconds_per_pair > time_left_s:
+        return NextLook(
+            0,
+            None,
+            f"look {look} needs {more} more pairs, {more * seconds_per_pair:.0f} s; "
+            f"{max(time_left_s, 0):.0f} s are left",
+        )
+    return NextLook(more, look, f"look {look} needs {more} more pairs")

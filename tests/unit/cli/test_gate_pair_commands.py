@@ -38,7 +38,7 @@ def test_what_is_missing_is_said_before_anything_starts(command, arguments: list
 def test_a_gate_asks_for_its_looks_and_some_spare_pairs_and_aa_for_its_number() -> None:
     loaded = loader.load(find_named("scenarios", "gate-smoke"))
     gate = gate_request(loaded, {BASELINE: "cpu-tiny", CANDIDATE: "cpu-small"}, Path("runs"), ["harness"])
-    assert (gate.first_look, gate.planned_pairs, gate.time_budget_s) == (6, 24, 600)
+    assert (gate.rule.looks, gate.planned_pairs, gate.time_budget_s) == ((6, 10, 16), 24, 600)
     same = aa_request(loaded, 24, Path("runs"), ["harness"])
     assert (same.rule.looks, same.planned_pairs) == ((24,), 36)
     assert same.targets[BASELINE] == same.targets[CANDIDATE]
