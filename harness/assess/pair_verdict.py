@@ -24,7 +24,7 @@ from harness.gate.identity import identity_of
 from harness.gate.methods import gated
 from harness.gate.pairs import BASELINE, CANDIDATE, MetricKey, Pair
 from harness.gate.rule import Rule
-from harness.gate.verdict import INVALID, NOT_COMPARABLE, FieldComparison, Verdict
+from harness.gate.verdict import INVALID, NOT_COMPARABLE, FieldComparison, MetricVerdict, Verdict
 from harness.metrics.results import POINT_VALUE, Assessment, Reason
 from harness.records.manifest import Manifest, Point
 from harness.records.store import RunFolder
@@ -61,7 +61,7 @@ def verdict_of(folder: RunFolder, testbed: Mapping[str, Any] | None = None) -> V
         point_id=arms[BASELINE].point_id,
         baseline=_shown(manifest.arms[BASELINE]),
         candidate=_shown(manifest.arms[CANDIDATE]),
-        metrics=decision.metrics,
+        metrics=[_in_order(metric, pairs) for metric in decision.metrics],
         identity=identity,
         pairs=decision.pairs,
         look=decision.look,
@@ -72,6 +72,13 @@ def verdict_of(folder: RunFolder, testbed: Mapping[str, Any] | None = None) -> V
         testbed=testbed,
     )
     return _unless_unfit(verdict, list(_invalid(manifest, assessment)))
+
+
+def _in_order(metric: MetricVerdict, pairs: Sequence[Pair]) -> MetricVerdict:
+    """The metric's values with the arm that was measured first in each pair."""
+    firsts = {pair.index: pair.first for pair in pairs}
+    values = [dataclasses.replace(value, first=firsts.get(value.index)) for value in metric.values]
+    return dataclasses.replace(metric, values=values)
 
 
 def _look(rule: Rule, pairs: Sequence[Pair]) -> int | None:

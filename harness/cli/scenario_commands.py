@@ -19,7 +19,8 @@ _FIRST_README = """\
 # Load tests of an LLM server
 
 `scenarios/` says what is measured and under which load, `engines/` which server is started for it, `baselines/` holds
-accepted results. Files here come before shipped ones of the same name. The next three commands:
+accepted results, `pipelines/` gates for GitHub Actions, GitLab CI, Jenkins and Argo Rollouts. Files here come before
+shipped ones of the same name. The next three commands:
 
     harness doctor                      # what this machine has, what is missing, and the command that mends it
     harness run smoke                   # ten seconds of load on a real Triton with a small model; writes runs/
@@ -87,7 +88,7 @@ def _verdict_schema() -> tuple[Path, str]:
 @click.command()
 @click.argument("folder", default=".", type=click.Path(file_okay=False, path_type=Path), metavar="[DIR]")
 def init(folder: Path) -> None:
-    """Lay out a folder of your own: scenarios, engines, baselines. Nothing that exists is overwritten."""
+    """Lay out a folder of your own: scenarios, engines, baselines, pipelines. Nothing that exists is overwritten."""
     written = kept = 0
     for source, target in _layout(folder):
         if target.exists():
@@ -107,6 +108,8 @@ def init(folder: Path) -> None:
 def _layout(folder: Path) -> Iterator[tuple[Path | None, Path]]:
     """(shipped file, its place in the folder); None for the README, which is ours to write."""
     yield None, folder / "README.md"
+    for source in sorted(shipped("reports", "pipelines").iterdir()):
+        yield source, folder / "pipelines" / source.name
     for kind, patterns in (("scenarios", ("*.yaml", "*.json", "*.md", "traces/*")), ("engines", ("*.yaml", "*.md"))):
         for pattern in patterns:
             for source in sorted(shipped(kind).glob(pattern)):

@@ -17,6 +17,7 @@ ROW_IN, PANEL_IN = 0.34, 0.75
 BAND = 0.36  # half the height of a row's band
 LOOKS = {"PASS": (GOOD, "o"), "FAIL": (BAD, "X"), "INCONCLUSIVE": (DOUBT, "D")}
 TICKS_AT_MOST = 9
+FAR = 6  # a ratio of the axis' ends from which evenly spaced ticks would crowd at its right
 DOUBLINGS = (1e-4, 1e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1e3, 1e4)
 STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 
@@ -103,8 +104,8 @@ def _range(panel: ForestPanel) -> tuple[float, float]:
 
 
 def _ticks(low: float, high: float, ratio: bool) -> Sequence[float]:
-    """Round numbers between the ends: evenly spaced, or doublings where a ratio goes far."""
-    if ratio and high / low > 3:
+    """Round numbers between the ends: evenly spaced, or doublings on an axis of FAR and more."""
+    if ratio and high / low > FAR:
         return [tick for tick in DOUBLINGS if low <= tick <= high]
     step = next((step for step in STEPS if (high - low) / step <= TICKS_AT_MOST), high - low)
     return [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]

@@ -40,7 +40,7 @@ def _draw_panel(axes: Axes, panel: PairsPanel) -> None:
     numbers = [pair.number for pair in panel.pairs]
     axes.set_title(panel.title)
     axes.set_ylabel(panel.y_label)
-    axes.set_xlabel("pair")
+    axes.set_xlabel(panel.x_label)
     axes.set_xticks(numbers if len(numbers) <= LABELLED_UP_TO else numbers[:: len(numbers) // LABELLED_UP_TO + 1])
     axes.set_xlim(min(numbers) - 0.5, max(numbers) + 0.5)
     axes.margins(y=0.15)

@@ -11,8 +11,8 @@ from harness.report.gate.shown import Axis, Forest, ForestPanel, ForestRow
 from harness.report.shown import FigureView, TextTable
 
 LABELS: dict[Axis, str] = {
-    "ratio": "← better     loss of the candidate as a ratio (log scale; 1.05: 5% worse)     worse →",
-    "points": "← better     loss of the candidate in percentage points     worse →",
+    "ratio": "← better\u2003\u2003loss of the candidate as a ratio (log scale; 1.05: 5% worse)\u2003\u2003worse →",
+    "points": "← better\u2003\u2003loss of the candidate in percentage points\u2003\u2003worse →",
 }
 
 
@@ -43,7 +43,8 @@ def _panel(axis: Axis, metrics: Sequence[MetricVerdict]) -> ForestPanel:
 def _row(axis: Axis, m: MetricVerdict) -> ForestRow:
     effect = m.effect or 0.0
     low, high = (effect if end is None else end for end in (m.low, m.high))
-    tolerated = (None, None) if m.margin is None else _tolerated(axis, m.kind, m.margin)
+    gating = m.role == verdicts.GATING
+    tolerated = _tolerated(axis, m.kind, m.margin) if gating and m.margin is not None else (None, None)
     interval = words.interval(m.low, m.high, m.kind)
     return ForestRow(
         label=words.name(m.metric, m.statistic),
@@ -54,13 +55,14 @@ def _row(axis: Axis, m: MetricVerdict) -> ForestRow:
         tolerated_low=tolerated[0],
         tolerated_high=tolerated[1],
         status=m.status,
-        gating=m.role == verdicts.GATING,
+        gating=gating,
     )
 
 
 def _tolerated(axis: Axis, kind: str, margin: float) -> tuple[float | None, float | None]:
-    """The band of the margin on the axis; open to the good side but for an equivalence."""
-    return (1 / (1 + margin) if kind == "equivalence" else None, _at(axis, margin))
+    """The band of the margin on the axis; open to the good side but for an equivalence, which is 1 ± margin."""
+    closed = kind == "equivalence" and margin < 1
+    return (_at(axis, -margin) if closed else None, _at(axis, margin))
 
 
 def _at(axis: Axis, loss: float) -> float:

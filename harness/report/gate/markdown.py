@@ -28,7 +28,8 @@ def summary(view: GateView) -> bytes:
 
 def blocks(view: GateView) -> list[str]:
     """The verdict, block by block: the sentence first."""
-    differing = [row for row in view.identity if row.status in ("undeclared", "unknown", "declared")]
+    differing = [row for row in view.identity if row.status in ("undeclared", "declared")]
+    unknown = ", ".join(row.name for row in view.identity if row.status == "unknown")
     parts = [
         f"# {SIGNS[view.status]} {plain(view.sentence)}",
         plain(f"{view.title}: candidate {view.candidate} against baseline {view.baseline}"),
@@ -40,6 +41,7 @@ def blocks(view: GateView) -> list[str]:
         *_information(view.information),
         plain(view.identity_summary),
         bullets(f"{row.name}: {row.baseline} → {row.candidate} ({_status(row.status, row.mark)})" for row in differing),
+        plain(f"Not known on both sides: {unknown}.") if unknown else "",
     ]
     return [part for part in parts if part]
 

@@ -16,33 +16,41 @@ COLUMNS = 3
 
 
 def figure(verdict: Verdict) -> FigureView | None:
-    """The pairs; None where there are none (an objective, a run against a baseline)."""
-    having = [m for m in verdict.metrics if m.role == verdicts.GATING and _paired(m.values)]
+    """The pairs, or the accepted runs and the one judged against them; None where there are not two values to see."""
+    paired = verdict.gate != "run"
+    having = [m for m in verdict.metrics if m.role == verdicts.GATING and _worth_drawing(m.values, paired)]
     if not having:
         return None
-    panels = [_panel(m) for m in having]
+    panels = [_panel(m, "pair" if paired else "accepted runs, then the run that is judged") for m in having]
     rows = tuple(tuple(panels[at : at + COLUMNS]) for at in range(0, len(panels), COLUMNS))
-    ordered = any(pair.first is not None for m in having for pair in m.values)
     return FigureView(
         key="gate-pairs",
-        title="The pairs: baseline and candidate, one after the other",
-        description="One panel per gating metric, one group per pair: the value of the baseline and of the candidate, "
-        "joined by a line.",
-        caption=("Within a pair the arm that was measured first stands left. " if ordered else "")
-        + "A loss that only shows in some pairs, or a level that drifts over all of them, shows here.",
+        title="The pairs: baseline and candidate, one after the other" if paired else "The runs, one after the other",
+        description="One panel per gating metric, from left to right in the order of measurement: the value of the "
+        "baseline and of the candidate" + (", those of a pair joined by a line." if paired else "."),
+        caption=_caption(having, paired),
         content=Pairs(rows),
-        table=_table(having),
+        table=_table(having, "pair" if paired else "run"),
     )
 
 
-def _paired(values: Sequence[PairValue]) -> bool:
-    return any(pair.baseline is not None and pair.candidate is not None for pair in values)
+def _worth_drawing(values: Sequence[PairValue], paired: bool) -> bool:
+    if paired:
+        return any(pair.baseline is not None and pair.candidate is not None for pair in values)
+    return sum(pair.baseline is not None for pair in values) > 1
 
 
-def _panel(m: MetricVerdict) -> PairsPanel:
+def _caption(metrics: Sequence[MetricVerdict], paired: bool) -> str:
+    ordered = any(pair.first is not None for m in metrics for pair in m.values)
+    first = "Within a pair the arm that was measured first stands left. " if ordered else ""
+    loss = "A loss that shows in some pairs only" if paired else "A run apart from the others"
+    return f"{first}{loss}, or a level that drifts over all of them, shows here."
+
+
+def _panel(m: MetricVerdict, x_label: str) -> PairsPanel:
     unit = screen_unit(m.unit)
     dots = tuple(_dots(pair, m) for pair in sorted(m.values, key=lambda pair: pair.index))
-    return PairsPanel(words.name(m.metric, m.statistic), {"per second": "/s"}.get(unit, unit), dots)
+    return PairsPanel(words.name(m.metric, m.statistic), {"per second": "/s"}.get(unit, unit), dots, x_label)
 
 
 def _dots(pair: PairValue, m: MetricVerdict) -> PairDots:
@@ -56,8 +64,8 @@ def _d(d: float | None, kind: str) -> str:
     return words.loss(d if d is None or kind == words.POINTS else words.loss_of(d), kind)
 
 
-def _table(metrics: Sequence[MetricVerdict]) -> TextTable:
-    headers = ("metric, pair", "first", "baseline", "candidate", "loss (above 0 is worse)")
+def _table(metrics: Sequence[MetricVerdict], of: str) -> TextTable:
+    headers = (f"metric, {of}", "first", "baseline", "candidate", "loss (above 0 is worse)")
     rows = [
         (
             f"{words.name(m.metric, m.statistic)}, {pair.index + 1}",

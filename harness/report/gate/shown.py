@@ -91,6 +91,7 @@ class PairsPanel:
     title: str
     y_label: str
     pairs: tuple[PairDots, ...]
+    x_label: str = "pair"
 
 
 @dataclass(frozen=True)

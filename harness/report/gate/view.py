@@ -67,7 +67,8 @@ def _how(verdict: Verdict) -> str:
         looks = ", ".join(map(str, verdict.looks))
         parts.append(f"look {verdict.look} of {len(verdict.looks)} declared (at {looks} pairs)")
     if verdict.alpha is not None and verdict.metrics:
-        parts.append(f"error rate {100 * verdict.alpha:g}% one-sided, over all looks, Holm over the metrics")
+        over = "over all looks, " if verdict.looks else ""
+        parts.append(f"error rate {100 * verdict.alpha:g}% one-sided, {over}Holm over the metrics")
     return "; ".join(parts) + "."
 
 
@@ -95,7 +96,7 @@ def _figures(verdict: Verdict) -> tuple[FigureView, ...]:
     return tuple(figure for figure in (forest.figure(verdict), pairs.figure(verdict)) if figure is not None)
 
 
-ORDER = ("undeclared", "unknown", "declared", "same")
+ORDER = ("undeclared", "declared", "unknown", "same")
 
 
 def _identity(fields: Sequence[FieldComparison]) -> tuple[IdentityRow, ...]:

@@ -123,7 +123,7 @@ def test_a_gate_without_effects_draws_nothing_and_says_why_all_the_same() -> Non
 
 def test_identity_shows_what_blocks_first_and_folds_what_is_the_same(pages: dict[str, str]) -> None:
     rows = build(GATES["not-comparable"]).identity
-    assert [row.status for row in rows] == ["undeclared", "undeclared", "unknown", "declared", "same", "same", "same"]
+    assert [row.status for row in rows] == ["undeclared", "undeclared", "declared", "unknown", "same", "same", "same"]
     assert [row.mark for row in rows][:3] == ["blocks the comparison", "noted", ""]
     shown, _, folded = pages["not-comparable"].partition("<summary>The 3 fields that are the same</summary>")
     assert "gpu_driver" in shown
@@ -161,7 +161,7 @@ def test_ratios_stand_on_a_log_axis_with_their_intervals_and_margins_and_differe
     assert spans(ratios) == [pytest.approx(pair) for pair in expected]
     ends = [right for _, right in bands(ratios)]
     assert ends == pytest.approx([1.05, 1.05, 1.05, 1.05, 1.10])
-    assert bands(ratios)[-1][0] == pytest.approx(1 / 1.10)  # equivalence: closed on both sides
+    assert bands(ratios)[-1][0] == pytest.approx(0.90)  # equivalence: closed on both sides
     assert {left for left, _ in bands(ratios)[:-1]} == {ratios.get_xlim()[0]}  # open to the good side
     assert bands(differences)[0][1] == pytest.approx(1.0)
 
@@ -204,7 +204,25 @@ def test_pairs_show_the_values_in_the_unit_of_the_screen() -> None:
     assert panel.pairs[0].baseline == pytest.approx(412)
 
 
-def test_a_run_against_a_baseline_has_no_pairs_to_draw() -> None:
+def test_a_run_against_a_baseline_shows_the_accepted_runs_and_then_the_one_judged() -> None:
+    metric = GATES["pass"].metrics[1]
+    accepted = [dataclasses.replace(v, candidate=None, d=None, first=None) for v in metric.values]
+    judged = dataclasses.replace(accepted[0], index=len(accepted), baseline=None, candidate=500e6)
+    weaker = dataclasses.replace(
+        GATES["pass"], gate="run", metrics=[dataclasses.replace(metric, values=[*accepted, judged])]
+    )
+    figure = pairs.figure(weaker)
+    assert figure is not None
+    assert isinstance(figure.content, Pairs)
+    with settings("test"):
+        axes = drawn_pairs.draw(figure.content).axes[0]
+    baseline, candidate = ({line.get_label(): line for line in axes.lines}[arm] for arm in ("baseline", "candidate"))
+    assert max(baseline.get_xdata()) < min(candidate.get_xdata())
+    assert list(candidate.get_ydata()) == [500]
+    assert len(baseline.get_ydata()) == len(accepted)
+
+
+def test_without_values_of_both_arms_there_are_no_pairs_to_draw() -> None:
     values = [dataclasses.replace(v, candidate=None) for v in GATES["pass"].metrics[0].values]
     metric = dataclasses.replace(GATES["pass"].metrics[0], values=values)
     assert pairs.figure(with_metrics("pass", [metric])) is None
