@@ -36,9 +36,10 @@ unit: $(VENV)/development ## unit and property tests only: seconds
 integration: $(VENV)/development ## tests with real processes only
 	$(BIN)/python -m pytest -q -m integration
 
-bench: $(VENV)/development ## what the load generator carries and how true it is, and what a report of 1,000,000 requests costs
+bench: $(VENV)/development ## what the load generator carries and how true it is, how often a gate errs, and what a large report costs
 	$(BIN)/python -m tests.bench.driver
 	$(BIN)/python -m tests.bench.http_streams --native
+	$(BIN)/python -m tests.bench.gate
 	$(BIN)/python -m tests.bench_metrics 1000000 100 --report
 
 requirements: ## compile the pinned requirements anew (needs uv on the PATH)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -150,6 +150,17 @@ class Evidence:
     summary: PointSummary
     percentiles: Sequence[tuple[str, str]]  # (metric, statistic) that somebody will look at
     beside: Beside
+
+    def only(self, repetitions: Sequence[MeasuredRepetition]) -> Evidence:
+        """The evidence about some of the repetitions, as if no other had been asked for."""
+        numbers = {r.measurement.repetition for r in repetitions}
+        own = [each for each in self.summary.repetitions if each.repetition in numbers]
+        return replace(
+            self,
+            point=replace(self.point, repetitions=len(repetitions)),
+            repetitions=repetitions,
+            summary=replace(self.summary, repetitions=own),
+        )
 
     def each(self, problem: Callable[[MeasuredRepetition], str | None]) -> list[str]:
         """What is wrong with each repetition, named where there are several."""

@@ -7,6 +7,8 @@ TOKEN_COUNT_SHARE = 0.01  # above this share of requests with another token coun
 TOKEN_COUNT_DEVIATION = 0.10  # above this relative deviation of the summed lengths: INVALID
 PERCENTILES_WANTED = (("time_to_first_token", "p95"),)  # besides those that objectives name
 
+UNUSABLE_SHARE = 0.33  # of the repetitions of one arm of a gate: above it the arm is INVALID, below they are left out
+
 # the schedule of an open loop
 SCHEDULE_LAG_MS = 5.0  # p99 of sent - intended above the larger of this …
 SCHEDULE_LAG_SHARE = 0.05  # … and this share of the median time to first token: SUSPECT

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from harness.analysis import achieved, client, hardware, reuse, schedule, steadiness, token_counts
 from harness.analysis.evidence import Beside, Evidence, MeasuredRepetition, evidence_for
-from harness.analysis.thresholds import PERCENTILES_WANTED
+from harness.analysis.thresholds import PERCENTILES_WANTED, UNUSABLE_SHARE
 from harness.metrics.columns import by_repetition, known
 from harness.metrics.order_statistics import smallest_n
 from harness.metrics.percentile import PERCENTILES
@@ -24,6 +24,7 @@ from harness.records.schemas import PHASES
 
 INVALID, SUSPECT, VALID = "INVALID", "SUSPECT", "VALID"
 WORST_FIRST = (INVALID, SUSPECT, VALID)
+UNUSABLE_REPETITIONS = "unusable_repetitions"  # the one reason outside the table: it is about the others
 
 
 def judge(
@@ -33,19 +34,45 @@ def judge(
     percentiles: Sequence[tuple[str, str]] = (),
     beside: Beside | None = None,
 ) -> dict[str, Validity]:
-    """The validity of every point of the manifest, by point id.
+    """The validity of every point of the manifest, by its key.
 
     `requests` has schema REQUESTS; `percentiles`: (metric, statistic) pairs that objectives need; `beside`: what else
     the run folder holds. What is not given silences the reasons that need it.
     """
-    tables, reasons = by_repetition(requests), dict[str, list[Reason]]()
+    tables = by_repetition(requests)
     wanted = list(dict.fromkeys([*PERCENTILES_WANTED, *percentiles]))
-    by_point = {(summary.point_id, summary.arm): summary for summary in summaries}
+    by_point = {summary.key: summary for summary in summaries}
+    found = {}
     for point in manifest.points:
-        summary = by_point[point.point_id, point.arm]
-        evidence = evidence_for(manifest, tables, point, summary, wanted, beside or Beside())
-        reasons.setdefault(point.point_id, []).extend(reasons_for(evidence))
-    return {point_id: _validity(found) for point_id, found in reasons.items()}
+        evidence = evidence_for(manifest, tables, point, by_point[point.key], wanted, beside or Beside())
+        found[point.key] = _validity(reasons_for(evidence) if point.arm is None else _of_arm(evidence))
+    return found
+
+
+def unusable_repetitions(evidence: Evidence) -> dict[int, list[Reason]]:
+    """Repetition → what makes it INVALID, each looked at alone. The repetitions of an arm are halves of pairs."""
+    found = {}
+    for r in evidence.repetitions:
+        reasons = [reason for reason in reasons_for(evidence.only([r])) if reason.severity == INVALID]
+        if reasons:
+            found[r.measurement.repetition] = reasons
+    return found
+
+
+def _of_arm(evidence: Evidence) -> list[Reason]:
+    """A few repetitions that cannot be used are left out of the pairs and weaken the point; more of them end it."""
+    unusable, measured = unusable_repetitions(evidence), len(evidence.repetitions)
+    if not unusable or len(unusable) > UNUSABLE_SHARE * measured:
+        return reasons_for(evidence)
+    words = [f"repetition {number}: {reasons[0].message}" for number, reasons in unusable.items()]
+    message = f"{len(unusable)} of {measured} repetitions are not used: {'; '.join(words)}"
+    usable = [r for r in evidence.repetitions if r.measurement.repetition not in unusable]
+    advice = next(iter(unusable.values()))[0].advice
+    return [
+        *not_measured(evidence),
+        *reasons_for(evidence.only(usable)),
+        Reason(UNUSABLE_REPETITIONS, SUSPECT, message, advice),
+    ]
 
 
 def reasons_for(evidence: Evidence) -> list[Reason]:

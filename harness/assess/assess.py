@@ -73,13 +73,13 @@ def assess_tables(
     objectives, beside = scenario.objectives, beside or Beside(load=scenario.load)
     measured = summarise(manifest, requests, request_bounds(objectives))
     validity = judge(manifest, requests, measured, percentiles_needed(objectives), beside)
-    summaries = [_without_meaningless(summary, validity[summary.point_id]) for summary in measured]
-    results: dict[str, list[ObjectiveResult]] = {point.point_id: [] for point in manifest.points}
+    summaries = [_without_meaningless(summary, validity[summary.key]) for summary in measured]
+    results: dict[str, list[ObjectiveResult]] = {point.key: [] for point in manifest.points}
     for summary in summaries:
-        saturated = _has(validity[summary.point_id], "stopped_saturated")
-        results[summary.point_id] += evaluate(objectives, summary, saturated=saturated)
-    for point_id, result in _of_tenants(manifest, scenario, requests, validity):
-        results[point_id].append(result)
+        saturated = _has(validity[summary.key], "stopped_saturated")
+        results[summary.key] += evaluate(objectives, summary, saturated=saturated)
+    for key, result in _of_tenants(manifest, scenario, requests, validity):
+        results[key].append(result)
     return Assessment(
         metrics_version=METRICS_VERSION,
         points=summaries,
@@ -92,26 +92,26 @@ def assess_tables(
 def _of_tenants(
     manifest: Manifest, scenario: Scenario, requests: pa.Table, validity: Mapping[str, Validity]
 ) -> Iterator[tuple[str, ObjectiveResult]]:
-    """(point id, result) of every tenant's own objectives, each judged on that tenant's requests alone."""
+    """(key of the point, result) of every tenant's own objectives, each judged on that tenant's requests alone."""
     for tenant in scenario.tenants:
         if not tenant.objectives:
             continue
         own = requests.filter(pc.equal(requests["tenant"], tenant.name))
         for measured in summarise(manifest, own, request_bounds(tenant.objectives)):
-            judged = validity[measured.point_id]
+            judged = validity[measured.key]
             summary, saturated = _without_meaningless(measured, judged), _has(judged, "stopped_saturated")
             for result in evaluate(tenant.objectives, summary, saturated=saturated, tenant=tenant.name):
-                yield measured.point_id, result
+                yield measured.key, result
 
 
 def ending(assessment: Assessment, *, allow_invalid: bool = False) -> Ending:
     """How a command ends that asked about every point. `allow_invalid`: what an INVALID point says is passed over."""
     endings = []
-    for point_id, validity in assessment.validity.items():
+    for key, validity in assessment.validity.items():
         if validity.status == INVALID:
             endings.append(Ending.PASS if allow_invalid else Ending.INVALID)
         else:
-            endings += [ENDINGS.get(result.status, Ending.PASS) for result in assessment.objectives[point_id]]
+            endings += [ENDINGS.get(result.status, Ending.PASS) for result in assessment.objectives[key]]
     return worst(endings)
 
 

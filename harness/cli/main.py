@@ -15,7 +15,7 @@ from harness.errors import Ending, HarnessError
 COMMANDS: dict[str, tuple[str, str, str]] = {  # name → (module, attribute, one line for --help)
     "init": ("harness.cli.scenario_commands", "init", "lay out a folder of your own: scenarios, engines, baselines"),
     "validate": ("harness.cli.scenario_commands", "validate", "check scenario files, all mistakes in one go"),
-    "schema": ("harness.cli.scenario_commands", "schema", "print the JSON Schema of scenarios, for your editor"),
+    "schema": ("harness.cli.scenario_commands", "schema", "print the JSON Schema of scenarios or of verdict.json"),
     "plan": ("harness.cli.plan_command", "plan", "show what a scenario would run, and how long it takes"),
     "run": ("harness.cli.run_command", "run", "measure a scenario, leave a run folder with an HTML report"),
     "report": ("harness.cli.report_command", "report", "rebuild the report of a run folder, without the server"),
@@ -80,7 +80,7 @@ def _run(arguments: list[str] | None, debug: bool) -> int:
         _show(str(error), debug)
         if error.kept_in is not None:
             click.echo(f"  what was measured is kept: {error.kept_in}", err=True)
-            click.echo(f"  go on with:      harness run --resume {error.kept_in}", err=True)
+            click.echo(f"  go on with:      {error.resume_command} {error.kept_in}", err=True)
             click.echo(f"  see what is there: harness report {error.kept_in}", err=True)
         return error.ending.code
     except click.ClickException as error:

@@ -10,7 +10,7 @@ import pyarrow.csv
 from rich.console import Console
 
 from harness import resources
-from harness.cli import plan_tables
+from harness.cli import plan_gate, plan_tables
 from harness.errors import UsageError
 from harness.plan import estimate as estimates
 from harness.plan import matrix
@@ -77,6 +77,8 @@ def _show(console: Console, scenario: Scenario, points: list[Point], table: pa.T
     seeds = [f"{name} {derive(scenario.seed, name) >> 96:08x}" for name in DIMENSIONS]
     _line(console, "seeds", f"run {scenario.seed}; derived (first 32 bits): {', '.join(seeds)}")
     _line(console, "duration", _describe_duration(whole))
+    for label, text in plan_gate.gate_lines(scenario, points, table):
+        _line(console, label, text)
     _line(console, "requests", f"about {whole.requests:,.0f}, {_assumption()}")
 
 

@@ -54,7 +54,7 @@ class TerminalDisplay:
 
     def repetition_started(self, point: Point, repetition: int, number: int, total: int) -> None:
         """A new point."""
-        self._label = point.point_id + (f" repetition {repetition + 1}" if point.repetitions > 1 else "")
+        self._label = point.key + (f" repetition {repetition + 1}" if point.repetitions > 1 else "")
         if self._bar and self._task is not None:
             self._bar.update(self._task, description=f"[bold]{self._label}[/]", live="preparing")
 

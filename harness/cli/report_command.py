@@ -16,7 +16,17 @@ def report(folder: Path) -> int:
     """
     from rich.console import Console
 
+    from harness.cli import gate_aa_outcome
+    from harness.cli.gate_pairs_outcome import judge
     from harness.cli.outcome import conclude
+    from harness.records.store import RunFolder
 
-    conclude(folder, Console(soft_wrap=True))
+    console = Console(soft_wrap=True)
+    manifest = RunFolder.open(folder).manifest()
+    if manifest.campaign == "gate_aa":
+        gate_aa_outcome.conclude(folder, console)
+    elif manifest.arms:
+        judge(folder, console)
+    else:
+        conclude(folder, console)
     return 0

@@ -19,7 +19,8 @@ _FIRST_README = """\
 # Load tests of an LLM server
 
 `scenarios/` says what is measured and under which load, `engines/` which server is started for it, `baselines/` holds
-accepted results. Files here come before shipped ones of the same name. The next three commands:
+accepted results, `pipelines/` gates for GitHub Actions, GitLab CI, Jenkins and Argo Rollouts. Files here come before
+shipped ones of the same name. The next three commands:
 
     harness doctor                      # what this machine has, what is missing, and the command that mends it
     harness run smoke                   # ten seconds of load on a real Triton with a small model; writes runs/
@@ -54,24 +55,40 @@ def validate(context: click.Context, scenarios: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Compare with scenarios/scenario.schema.json instead of printing.")
-def schema(check: bool) -> None:
-    """Print the JSON Schema of scenario files, for completion and checks in editors."""
+@click.argument("of", type=click.Choice(["scenario", "verdict"]), default="scenario")
+@click.option("--check", is_flag=True, help="Compare with the file that is shipped instead of printing.")
+def schema(of: str, check: bool) -> None:
+    """Print the JSON Schema of scenario files (for completion and checks in editors), or of verdict.json.
+
+    \b
+      harness schema > scenario.schema.json
+      harness schema verdict > verdict.schema.json
+    """
+    file, text = _verdict_schema() if of == "verdict" else _scenario_schema()
+    if not check:
+        click.echo(text, nl=False)
+        return
+    if file.read_text(encoding="utf-8") != text:
+        raise UsageError(f"{file} is out of date", hint=f"harness schema {of} > {file}")
+    click.echo(f"ok  {file}")
+
+
+def _scenario_schema() -> tuple[Path, str]:
     from harness.scenario.json_schema import text
 
-    if not check:
-        click.echo(text(), nl=False)
-        return
-    file = shipped("scenarios", "scenario.schema.json")
-    if file.read_text(encoding="utf-8") != text():
-        raise UsageError(f"{file} is out of date", hint=f"harness schema > {file}")
-    click.echo(f"ok  {file}")
+    return shipped("scenarios", "scenario.schema.json"), text()
+
+
+def _verdict_schema() -> tuple[Path, str]:
+    from harness.report.gate.verdict_schema import text
+
+    return shipped("reports", "verdict.schema.json"), text()
 
 
 @click.command()
 @click.argument("folder", default=".", type=click.Path(file_okay=False, path_type=Path), metavar="[DIR]")
 def init(folder: Path) -> None:
-    """Lay out a folder of your own: scenarios, engines, baselines. Nothing that exists is overwritten."""
+    """Lay out a folder of your own: scenarios, engines, baselines, pipelines. Nothing that exists is overwritten."""
     written = kept = 0
     for source, target in _layout(folder):
         if target.exists():
@@ -91,6 +108,8 @@ def init(folder: Path) -> None:
 def _layout(folder: Path) -> Iterator[tuple[Path | None, Path]]:
     """(shipped file, its place in the folder); None for the README, which is ours to write."""
     yield None, folder / "README.md"
+    for source in sorted(shipped("reports", "pipelines").iterdir()):
+        yield source, folder / "pipelines" / source.name
     for kind, patterns in (("scenarios", ("*.yaml", "*.json", "*.md", "traces/*")), ("engines", ("*.yaml", "*.md"))):
         for pattern in patterns:
             for source in sorted(shipped(kind).glob(pattern)):

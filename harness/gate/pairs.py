@@ -21,3 +21,5 @@ class Pair:
     baseline: Mapping[MetricKey, Value]
     candidate: Mapping[MetricKey, Value]
     invalid: tuple[str, ...] = ()  # why this pair cannot be used: sentences; empty when it can
+    baseline_ok: int | None = None  # requests of the cohort that ended `ok`; None: judged by an error ratio of 1
+    candidate_ok: int | None = None

@@ -8,6 +8,7 @@ from typing import Literal
 from harness.gate.pairs import MetricKey
 
 Kind = Literal["log_ratio", "difference", "equivalence"]
+Method = Literal["t", "signed_rank"]
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,10 @@ class GatedMetric:
 
     `log_ratio`: d = s·ln(candidate/baseline), `margin` is the largest tolerable relative loss (0.05: 5% worse).
     `difference`: d = s·(candidate - baseline) of a share in [0, 1], `margin` in ratio points (0.01).
-    `equivalence`: |ln(candidate/baseline)| inside `margin`, tested from both sides.
+    `equivalence`: candidate/baseline inside 1 ± `margin` (0.10: 90% to 110%), tested from both sides.
     s is +1 where higher is worse, -1 where higher is better: d above 0 is always worse.
+    `method` is the interval that suits the metric; `methods.METHODS` gives it with its reason. "signed_rank" is used
+    from the number of pairs on at which ranks can decide, Student's t below.
     """
 
     metric: str
@@ -25,6 +28,7 @@ class GatedMetric:
     kind: Kind
     margin: float
     better: Literal["lower", "higher"] | None  # None only for `equivalence`
+    method: Method = "t"
 
     @property
     def key(self) -> MetricKey:

@@ -29,6 +29,7 @@ class PairValue:
     baseline: float | None
     candidate: float | None
     d: float | None
+    first: str | None = None  # the arm that was measured first; None: not known
 
 
 @dataclass(frozen=True)

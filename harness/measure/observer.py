@@ -25,15 +25,18 @@ NO_METRICS_PAGE = "no metrics_url was given for this target"
 
 
 class Observer:
-    """Context manager: samples from its beginning to its end, and reads counters at window edges on demand."""
+    """Context manager: samples from its beginning to its end, and reads counters at window edges on demand.
+
+    `label` tells its part files from those of other observers of the same folder.
+    """
 
     def __init__(
-        self, folder: RunFolder, attempt: int, settings: Telemetry, endpoint: Endpoint, load_generator_pid: int
+        self, folder: RunFolder, label: str, settings: Telemetry, endpoint: Endpoint, load_generator_pid: int
     ) -> None:
         self._endpoint = endpoint
         self._settings = settings
-        self._samples = PartWriter(folder.part_path("telemetry", f"a{attempt}"), TELEMETRY)
-        self._counters = PartWriter(folder.part_path("server_statistics", f"a{attempt}"), SERVER_STATISTICS)
+        self._samples = PartWriter(folder.part_path("telemetry", label), TELEMETRY)
+        self._counters = PartWriter(folder.part_path("server_statistics", label), SERVER_STATISTICS)
         roles = {
             "load_generator": [load_generator_pid],
             "server": list(endpoint.server_pids),

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from harness.records.manifest import key_of
+
 POINT_VALUE = "value"  # the statistic of a point-level metric; `error_ratio` has one more per failed outcome
 
 
@@ -56,6 +58,11 @@ class PointSummary:
     repetitions: list[RepetitionSummary]
     metrics: Mapping[str, Statistics]
 
+    @property
+    def key(self) -> str:
+        """As `Point.key`."""
+        return key_of(self.point_id, self.arm)
+
 
 @dataclass(frozen=True)
 class Reason:
@@ -94,6 +101,6 @@ class Assessment:
 
     metrics_version: int
     points: list[PointSummary]
-    validity: Mapping[str, Validity]  # point_id → validity
-    objectives: Mapping[str, list[ObjectiveResult]]  # point_id → results
+    validity: Mapping[str, Validity]  # key of the point (its id; in pairs `<id>/<arm>`) → validity
+    objectives: Mapping[str, list[ObjectiveResult]]  # likewise → results
     notes: list[str] = field(default_factory=list)

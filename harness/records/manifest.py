@@ -59,6 +59,16 @@ class Point:
     arm: str | None = None
     streamed: bool = True  # False: answers come whole, there is no first token
 
+    @property
+    def key(self) -> str:
+        """What tells it from all other points of the run: its id, and where a pair has two, its arm."""
+        return key_of(self.point_id, self.arm)
+
+
+def key_of(point_id: str, arm: str | None) -> str:
+    """`<point id>`, or `<point id>/<arm>` of a point that is measured in pairs."""
+    return point_id if arm is None else f"{point_id}/{arm}"
+
 
 @dataclass(frozen=True)
 class WorkerReport:
@@ -120,6 +130,7 @@ class Manifest:
     telemetry_not_available: dict[str, str] = field(default_factory=dict)
     gpus: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    arms: dict[str, str] = field(default_factory=dict)  # of a gate of pairs: arm → engine, URL or file as it was named
     files: dict[str, str] = field(default_factory=dict)  # file of workload or load as written → SHA-256 of its content
 
     def point(self, point_id: str) -> Point:

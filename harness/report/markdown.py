@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
+from harness.report.gate import markdown as gates
+from harness.report.markdown_text import bullets as _list
+from harness.report.markdown_text import fenced as _fenced
+from harness.report.markdown_text import plain as _plain
+from harness.report.markdown_text import table as _table
 from harness.report.shown import Cell, Column, PointsTable, Section, View
 
 
 def summary(view: View) -> bytes:
     """The summary in UTF-8."""
     parts = [
+        *(gates.blocks(view.gate) if view.gate is not None else ()),
         f"# {_plain(view.title)}",
         _plain(view.sentence),
         _plain(view.measured_at),
@@ -64,11 +69,6 @@ def _sections(sections: Iterable[Section]) -> list[str]:
     return blocks
 
 
-def _table(heads: list[str], rows: list[list[str]], rule: list[str]) -> str:
-    lines = [map(_plain, heads), rule, *(map(_plain, row) for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _heading(column: Column) -> str:
     group = "" if column.group in ("", "Errors", "Within bounds") else f"{column.group} "
     label = "error ratio" if column.group == "Errors" else column.label
@@ -80,19 +80,3 @@ def _cell(cell: Cell) -> str:
     joined = f"{cell.text} {cell.detail}" if cell.kind == "missing" else f"{cell.text} ({cell.detail})"
     beside = f"; {cell.beside}" if cell.beside else ""
     return (joined if cell.detail else cell.text) + beside + note
-
-
-def _list(items: Iterable[str]) -> str:
-    return "\n".join(f"- {_plain(item)}" for item in items)
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown and the HTML in it leave as it is, on one line."""
-    return re.sub(r"([\\`*_{}\[\]<>#|!])", r"\\\1", " ".join(text.split()))
-
-
-def _fenced(text: str) -> str:
-    """A code block whose fence is longer than any run of backticks in the text."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}\n{text}\n{fence}"

@@ -89,8 +89,8 @@ def places(
                 loads.label(point, scenario.load, loads.arriving(point, scenario)),
                 loads.arriving(point, scenario),
                 summary,
-                assessment.validity.get(point.point_id, Validity("SUSPECT")),
-                assessment.objectives.get(point.point_id, []),
+                assessment.validity.get(point.key, Validity("SUSPECT")),
+                assessment.objectives.get(point.key, []),
                 _instrument(profile, point, summary),
             )
         )
@@ -125,7 +125,7 @@ def _instrument(profile: Calibration | None, point: Point, summary: PointSummary
 
 def _series(point: Point, manifest: Manifest) -> str:
     parts = ["all requests" if point.workload == UNNAMED else point.workload]
-    if len(manifest.deployments) > 1:
+    if len(manifest.deployments) > 1 and not point.deployment_id.endswith(f"-{point.arm}"):
         parts.append(point.deployment_id)
     if point.arm is not None:
         parts.append(f"arm {point.arm}")

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.report.figures.gallery import draw
-from harness.report.shown import Column, View
+from harness.report.gate.shown import GateView
+from harness.report.shown import Column, FigureView, View
 from harness.resources import shipped
 
 TEMPLATES = ("reports", "templates")
@@ -28,20 +30,32 @@ class _ColumnGroup:
 
 
 def html(view: View) -> bytes:
-    """The page in UTF-8."""
+    """The page of a run in UTF-8."""
+    return page(
+        "report.html.j2", machine_json=view.machine_json, gate=view.gate, view=view, figures=drawn(view.figures)
+    )
+
+
+def page(template: str, *, machine_json: str, gate: GateView | None, **content: Any) -> bytes:
+    """One of the templates, filled: the style sheet, the JSON and the section of a gate are the same on every page."""
     folder = shipped(*TEMPLATES)
     environment = Environment(
         loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
     )
     environment.filters["groupby_run"] = _by_group
-    drawn = [(figure, draw(figure)) for figure in view.figures]
-    text = environment.get_template("report.html.j2").render(
-        view=view,
+    text = environment.get_template(template).render(
         css=Markup((folder / "report.css").read_text(encoding="utf-8")),
-        figures=[(figure, None if svg is None else Markup(svg)) for figure, svg in drawn],
-        machine_json=Markup(embeddable(view.machine_json)),
+        machine_json=Markup(embeddable(machine_json)),
+        gate=gate,
+        gate_figures=drawn(gate.figures) if gate is not None else [],
+        **content,
     )
     return text.encode("utf-8")
+
+
+def drawn(figures: Iterable[FigureView]) -> list[tuple[FigureView, Markup | None]]:
+    """Each figure with its drawing, if it has one."""
+    return [(figure, None if (svg := draw(figure)) is None else Markup(svg)) for figure in figures]
 
 
 def embeddable(json_text: str) -> str:

@@ -6,7 +6,10 @@ Nothing here computes; `view.build` fills them, the formats (HTML, Markdown, ter
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from harness.report.gate.shown import Forest, GateView, Pairs
 
 CellKind = Literal["value", "bound", "missing"]
 
@@ -178,9 +181,6 @@ class Bars:
     counts: tuple[tuple[int, ...], ...]  # by label, then by kind
 
 
-Content = Curves | Distributions | HeatMaps | Timeline | Bars
-
-
 @dataclass(frozen=True)
 class FigureView:
     """A figure: what it says in words, what is drawn, its numbers as a table. Without content, `caption` says why."""
@@ -189,7 +189,7 @@ class FigureView:
     title: str
     description: str
     caption: str
-    content: Content | None
+    content: Curves | Distributions | HeatMaps | Timeline | Bars | Forest | Pairs | None
     table: TextTable
 
 
@@ -285,3 +285,4 @@ class View:
     command: str
     documents: tuple[tuple[str, str], ...]  # title, text: too long for a line
     machine_json: str = field(repr=False)
+    gate: GateView | None = None  # where a gate has judged this run

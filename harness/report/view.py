@@ -17,7 +17,7 @@ import pyarrow as pa
 from harness.metrics.results import Assessment
 from harness.records.calibration import Calibration, NotCalibrated
 from harness.records.foreign import ForeignResult
-from harness.records.manifest import Manifest
+from harness.records.manifest import Manifest, key_of
 from harness.report import (
     cross_check,
     foreign,
@@ -108,7 +108,9 @@ def _notes(manifest: Manifest, assessment: Assessment) -> tuple[str, ...]:
     for m in stopped:
         words = {"interrupted": "the run was interrupted", "target_lost": "the server went away"}
         why = words.get(m.ended, "the load generator failed")
-        notes.append(f"{why} at point {m.point_id}, repetition {m.repetition}; what was measured is kept")
+        notes.append(
+            f"{why} at point {key_of(m.point_id, m.arm)}, repetition {m.repetition}; what was measured is kept"
+        )
     return tuple(dict.fromkeys(notes))
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
 import pyarrow as pa
 
 from harness.errors import RunFolderError
+from harness.gate import verdict_json
 from harness.metrics.results import Assessment
 from harness.records import calibration, foreign
 from harness.records.store import RunFolder
 from harness.report import csv
 from harness.report.cross_check import FILE as CROSS_CHECK
 from harness.report.formats import FORMATS, REQUESTS_CSV
+from harness.report.gate import view as gate_view
+from harness.report.gate.shown import GateView
 from harness.report.shown import View
 from harness.report.view import Beside, build
 from harness.scenario.schema import Scenario
@@ -27,7 +31,15 @@ def view_of(folder: RunFolder, assessment: Assessment) -> View:
     pa.default_memory_pool().release_unused()  # what assessing took is needed for the records, and what reading
     requests = folder.requests()
     pa.default_memory_pool().release_unused()  # took besides the table for the arithmetic
-    return build(manifest, scenario, assessment, requests, folder.telemetry(), _beside(folder))
+    view = build(manifest, scenario, assessment, requests, folder.telemetry(), _beside(folder))
+    return dataclasses.replace(view, gate=_gate(folder))
+
+
+def _gate(folder: RunFolder) -> GateView | None:
+    """The gate that has judged this run, if one has."""
+    text = _text(folder.path / verdict_json.FILE)
+    verdict = None if text is None else verdict_json.read(text)
+    return None if verdict is None else gate_view.build(verdict)
 
 
 def _beside(folder: RunFolder) -> Beside:

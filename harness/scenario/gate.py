@@ -5,6 +5,7 @@ Metric names are those of the catalog; which kind of comparison a metric gets fo
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
@@ -43,7 +44,7 @@ class GateMetric(Strict):
 
 
 def _rising(looks: list[int]) -> list[int]:
-    for index, (before, after) in enumerate(zip(looks, looks[1:], strict=False), start=1):
+    for index, (before, after) in enumerate(itertools.pairwise(looks), start=1):
         if after <= before:
             raise mistake(f"looks come later and later: {after} does not come after {before}", index)
     return looks

@@ -13,12 +13,17 @@ import tempfile
 from pathlib import Path
 
 from fixture_run import write_fixture_run
+from gate_verdicts import verdicts
 from open_loop_run import write_open_loop_run
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from harness.assess.assess import assess
 from harness.records.store import RunFolder
 from harness.report import markdown, render, terminal
+from harness.report.gate import junit, openmetrics, page
+from harness.report.gate import markdown as gate_markdown
+from harness.report.gate import terminal as gate_terminal
+from harness.report.gate.view import build
 from harness.report.writer import view_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "reports" / "samples"
@@ -28,18 +33,36 @@ TERMINAL_WIDTH = 120
 def render_samples(scratch: Path) -> dict[str, bytes]:
     """File name → content. `scratch`: an empty folder for the runs."""
     closed = _rendered("constructed", write_fixture_run(scratch / "run"))
-    return closed | _rendered("constructed-open-loop", write_open_loop_run(scratch / "open-loop"))
+    opened = _rendered("constructed-open-loop", write_open_loop_run(scratch / "open-loop"))
+    return closed | opened | render_gates()
+
+
+def render_gates() -> dict[str, bytes]:
+    """The gates' samples: every verdict in a terminal, the FAIL in every format."""
+    gates = verdicts()
+    terminals = {f"gate-{name}.txt": _printed(gate_terminal.verdict(build(gate))) for name, gate in gates.items()}
+    failing = build(gates["fail"])
+    return terminals | {
+        "gate-fail.html": page.html(failing),
+        "gate-fail.md": gate_markdown.summary(failing),
+        "gate-fail.junit.xml": junit.junit(gates["fail"]),
+        "gate-fail.metrics.txt": openmetrics.openmetrics(gates["fail"]),
+    }
 
 
 def _rendered(name: str, folder: RunFolder) -> dict[str, bytes]:
     view = view_of(folder, assess(folder))
-    text = io.StringIO()
-    Console(file=text, width=TERMINAL_WIDTH, color_system=None).print(terminal.table(view))
     return {
         f"{name}.html": render.html(view),
         f"{name}.md": markdown.summary(view),
-        f"{name}.txt": text.getvalue().encode(),
+        f"{name}.txt": _printed(terminal.table(view)),
     }
+
+
+def _printed(drawn: RenderableType) -> bytes:
+    text = io.StringIO()
+    Console(file=text, width=TERMINAL_WIDTH, color_system=None).print(drawn)
+    return text.getvalue().encode()
 
 
 def main() -> int:

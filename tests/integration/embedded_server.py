@@ -46,6 +46,7 @@ SETTINGS = {
     "enable_chunked_context": "true",
     "threads": "1",
     "max_queue_size": "0",
+    "injected_slowdown_ratio": "0",
     "cancellation_check_period_ms": "100",
 }
 

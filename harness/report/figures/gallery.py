@@ -8,9 +8,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from harness.report import shown
-from harness.report.figures import curves, distributions, heat_map, outcomes, timeline
+from harness.report.figures import curves, distributions, forest, heat_map, outcomes, pairs, timeline
 from harness.report.figures.style import settings
 from harness.report.figures.svg import inline
+from harness.report.gate import shown as gate
 
 DRAW: Mapping[type[Any], Callable[[Any], Figure]] = {
     shown.Curves: curves.draw,
@@ -18,6 +19,8 @@ DRAW: Mapping[type[Any], Callable[[Any], Figure]] = {
     shown.HeatMaps: heat_map.draw,
     shown.Timeline: timeline.draw,
     shown.Bars: outcomes.draw,
+    gate.Forest: forest.draw,
+    gate.Pairs: pairs.draw,
 }
 
 

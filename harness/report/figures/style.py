@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from harness.report.shown import Line
 
 INK, MUTED, GRID, PAPER, SHADE = "#010101", "#010102", "#010103", "#010104", "#010105"
+GOOD, DOUBT, BAD = "#010106", "#010107", "#010108"  # of a verdict
 SERIES = tuple(f"#0102{number:02x}" for number in range(6))
 # stand-in → CSS variable of the page's style sheet
 VARIABLES: Mapping[str, str] = {
@@ -24,6 +25,9 @@ VARIABLES: Mapping[str, str] = {
     GRID: "--grid",
     PAPER: "--paper",
     SHADE: "--shade",
+    GOOD: "--good",
+    DOUBT: "--doubt",
+    BAD: "--bad",
     **{colour: f"--series-{number}" for number, colour in enumerate(SERIES)},
 }
 MARKERS = ("o", "s", "^", "D", "v", "P")

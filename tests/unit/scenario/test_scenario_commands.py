@@ -64,6 +64,7 @@ def test_init_lays_out_valid_scenarios_and_engines(empty_folder: Path) -> None:
     own = empty_folder / "own"
     assert (own / "baselines").is_dir()
     assert (own / "engines" / "cpu-tiny.yaml").is_file()
+    assert (own / "pipelines" / "gitlab-ci.yml").is_file()
     files = sorted((own / "scenarios").glob("*.yaml"))
     assert len(files) >= 6
     for file in files:
