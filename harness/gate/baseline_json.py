@@ -10,9 +10,7 @@ from harness.errors import UsageError
 from harness.gate.baseline import BASELINE_VERSION, Baseline, changed_by_hand
 from harness.scenario.strict_yaml import read_strict
 
-RESTORE = (
-    "take the file as it was accepted: git checkout -- {}; or begin anew: harness baseline accept --new-epoch"
-)
+RESTORE = "take the file as it was accepted: git checkout -- {}; or begin anew: harness baseline accept --new-epoch"
 
 
 def to_json(baseline: Baseline) -> str:

@@ -1,9 +1,9 @@
 """One new run against several accepted ones, one metric: Student's prediction interval, twice.
 
 With n accepted values of mean m and deviation s, a further run of the same distribution lies within
-m ± t(n-1)·s·√(1 + 1/n). Here everything is an effect d as in `rule.GatedMetric`: above 0 is worse. Once against the
-whole epoch, once against its first runs (drift: an epoch that crept moved its own mean, its beginning stayed). Assumed: runs
-are independent and near normal (ratios: on the log scale).
+m ± t(n-1)·s·√(1 + 1/n). Everything here is an effect d as in `rule.GatedMetric`: above 0 is worse. Once against the
+whole epoch, once against its first runs (drift: an epoch that crept moved its own mean, its beginning stayed).
+Assumed: runs are independent and near normal (ratios: on the log scale).
 """
 
 from __future__ import annotations
