@@ -38,7 +38,7 @@ integration: $(VENV)/development ## tests with real processes only
 
 bench: $(VENV)/development ## what the load generator carries and how true it is, how often a gate errs, and what a large report costs
 	$(BIN)/python -m tests.bench.driver
-	$(BIN)/python -m tests.bench.http_streams --native
+	$(BIN)/python -m tests.bench.streams
 	$(BIN)/python -m tests.bench.gate
 	$(BIN)/python -m tests.bench_metrics 1000000 100 --report
 

@@ -29,6 +29,9 @@ class Behaviour:
     Stall: `stall_at_s` after the first inference request the whole server sends nothing for `stall_s` (it goes on
     reading, so arrivals stay truthful), then every stream continues where it stood: schedules move by `stall_s`.
 
+    Slow start: requests that arrive within `slow_until_s` of the first one take `slow_ratio` times as long, as on a
+    server whose caches or clocks have not settled.
+
     Faults: a share of the requests, chosen by seed and request id, is rejected (UNAVAILABLE), fails or is cut after a
     number of tokens. A number without a share means all requests; a share without a number means before the first
     token. `error_style` "message" is what Triton does (error_message, grpc-status 0). `cut_style`: RST_STREAM,
@@ -54,6 +57,8 @@ class Behaviour:
     empty_first_chunk: bool = False
     stall_at_s: float | None = None
     stall_s: float = 0.0
+    slow_until_s: float = 0.0
+    slow_ratio: float = 1.0
     slow_accept_s: float = 0.0
     reject_share: float = 0.0
     error_share: float | None = None

@@ -80,7 +80,7 @@ class Playback:
         self._asked = asked
         self._record = record
         self._complete_ns = complete_ns
-        self._schedule = service.schedule(asked)
+        self._schedule = service.schedule(asked, complete_ns)
         self._replies = call.replies(asked)
         # What comes in while the server stands still begins when it goes on.
         self._origin_ns = max(complete_ns, service.frozen_until_ns) - service.shift_ns

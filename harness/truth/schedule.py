@@ -59,6 +59,12 @@ def draw(behaviour: Behaviour, key: str, output_tokens: int) -> Schedule:
     return Schedule(offsets_ns, chunk_tokens, fate, offsets_ns[-1] if offsets_ns else first_ns)
 
 
+def slowed(schedule: Schedule, ratio: float) -> Schedule:
+    """The same chunks, every instant `ratio` times as late."""
+    offsets_ns = [round(offset * ratio) for offset in schedule.offsets_ns]
+    return Schedule(offsets_ns, schedule.chunk_tokens, schedule.fate, round(schedule.end_offset_ns * ratio))
+
+
 def as_one_response(schedule: Schedule) -> Schedule:
     """The same tokens in a single chunk at the end, as a request that does not stream gets them."""
     if schedule.fate is not Fate.COMPLETE:

@@ -10,7 +10,7 @@ from harness.truth.asked import Asked, find_model, read_name
 from harness.truth.behaviour import Behaviour
 from harness.truth.counting import TokenCounter
 from harness.truth.grpc import GrpcError, Status
-from harness.truth.schedule import Schedule, as_one_response, draw
+from harness.truth.schedule import Schedule, as_one_response, draw, slowed
 from harness.truth.sent_log import OpenRequest, Outcome, SentLog
 from harness.truth.timers import Timers
 from harness.units import from_seconds
@@ -41,15 +41,26 @@ class Service:
         self._tallies = {name: _Tally() for name in models.MODELS}
         self._numbers = itertools.count()
         self._stall_is_set = False
+        self._first_arrival_ns: int | None = None
 
-    def schedule(self, asked: Asked) -> Schedule:
-        """The schedule of a request: by its id, or by its number among those without one."""
+    def schedule(self, asked: Asked, complete_ns: int) -> Schedule:
+        """The schedule of a request, complete at that instant: by its id, or by its number among those without one."""
         number = next(self._numbers)
         schedule = draw(self.behaviour, asked.request_id or f"#{number}", asked.output_tokens)
+        if self._is_slow(complete_ns):
+            schedule = slowed(schedule, self.behaviour.slow_ratio)
         return schedule if asked.is_streaming else as_one_response(schedule)
 
+    def _is_slow(self, complete_ns: int) -> bool:
+        """Whether a request that is complete at this instant belongs to the slow start."""
+        if not self.behaviour.slow_until_s or self._first_arrival_ns is None:
+            return False
+        return complete_ns < self._first_arrival_ns + from_seconds(self.behaviour.slow_until_s)
+
     def note_inference(self, arrival_ns: int) -> None:
-        """An inference request came in; the first one starts the clock of the stall."""
+        """An inference request came in; the first one starts the clock of the stall and of the slow start."""
+        if self._first_arrival_ns is None:
+            self._first_arrival_ns = arrival_ns
         if self.behaviour.stall_at_s is not None and not self._stall_is_set:
             self._stall_is_set = True
             self.timers.at(arrival_ns + from_seconds(self.behaviour.stall_at_s), self._stall)

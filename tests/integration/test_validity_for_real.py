@@ -133,6 +133,29 @@ def test_a_frozen_load_generator_voids_the_point(
         assert _metric(folder, "time_to_first_token", "max")["value"] > 1e9, "it is in the latency as well"
 
 
+def test_what_leaves_after_the_window_was_not_sent_at_the_rate_asked(tmp_path: Path, healthy_open: Path) -> None:
+    def freeze_over_the_end(driver: psutil.Process) -> None:
+        time.sleep(2.0)
+        _freeze(2.6)(driver)
+
+    assert "achieved_rate" in _reasons(_run(tmp_path, PACED, POISSON, interfere=freeze_over_the_end))
+    assert "achieved_rate" not in _reasons(healthy_open)
+
+
+def test_arrivals_that_never_leave_void_the_point(tmp_path: Path, healthy_open: Path) -> None:
+    capped = POISSON.replace("}}", "}, concurrency_cap: 2}")
+    slow = Behaviour(time_to_first_token_s=0.4, inter_token_s=0.01)
+    found = _reasons(_run(tmp_path, slow, capped, window_s=4))
+    assert found["unsent_arrivals"] == "INVALID", "two at a time, half a second each: most still wait at the end"
+    assert "unsent_arrivals" not in _reasons(healthy_open)
+
+
+def test_a_server_that_settles_within_the_window_is_not_steady(tmp_path: Path, healthy_closed: dict[str, str]) -> None:
+    settling = Behaviour(time_to_first_token_s=0.05, inter_token_s=0.01, slow_until_s=2.5, slow_ratio=3.0)
+    assert "not_steady" in _reasons(_run(tmp_path, settling, CLOSED, window_s=6))
+    assert "not_steady" not in healthy_closed
+
+
 def test_a_starved_load_generator_is_seen_by_its_loop(tmp_path: Path, healthy_closed: dict[str, str]) -> None:
     found = _reasons(_run(tmp_path, PACED, CLOSED, interfere=_starve))
     assert found["client_lag"] in ("SUSPECT", "INVALID")

@@ -2,7 +2,7 @@
  *
  * `http_stream PER_PACKET`: prints {"http_port": N}, answers every POST with as many events as the body's "max_tokens"
  * says, PER_PACKET of them in one send, connections in turn. Chunked coding, keep-alive. It checks nothing and logs
- * nothing: timing is checked against the truth server in Python. Built by `python -m tests.bench.http_streams --native`.
+ * nothing: timing is checked against the truth server in Python. Built by `python -m tests.bench.streams`.
  */
 #define _GNU_SOURCE /* accept4 */
 #include <arpa/inet.h>

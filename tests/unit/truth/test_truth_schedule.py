@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.truth.behaviour import Behaviour, from_json
-from harness.truth.schedule import Fate, as_one_response, draw
+from harness.truth.schedule import Fate, as_one_response, draw, slowed
 from harness.truth.timers import Timers
 
 MS = 1_000_000
@@ -75,6 +75,13 @@ def test_a_share_hits_about_that_share_and_the_same_requests_each_time() -> None
 def test_a_request_that_does_not_stream_gets_everything_at_the_end() -> None:
     schedule = as_one_response(draw(Behaviour(inter_token_s=0.01), "r", 5))
     assert (schedule.offsets_ns, schedule.chunk_tokens) == ([40 * MS], [5])
+
+
+def test_a_slow_start_stretches_every_instant_and_loses_no_token() -> None:
+    usual = draw(Behaviour(time_to_first_token_s=0.05, inter_token_s=0.01), "r", 4)
+    slow = slowed(usual, 3.0)
+    assert slow.offsets_ns == [150 * MS, 180 * MS, 210 * MS, 240 * MS]
+    assert (slow.chunk_tokens, slow.end_offset_ns) == (usual.chunk_tokens, 240 * MS)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
-"""How many streamed tokens one driver process takes over HTTP/1.1: `python -m tests.bench.http_streams [seconds]`.
+"""How many streamed tokens one driver process takes: `python -m tests.bench.streams [seconds] [--only PROTOCOL]`.
 
 Not a test. A server that sends as fast as it can, pinned to one core; the driver, with everything it does in a run
-(records included), on the other. Each row says what the client's CPU cost per 1,000 tokens, how many events one `recv`
+(records included), on the other. Each row says what the client's CPU cost per 1,000 tokens, how many tokens one `recv`
 brought (a client that is late finds several), and how busy both cores were: the one that is full bounds the row. Where
-neither is, the machine was busy with something else. `--native` builds the compiled server of `tests/truth` with `cc`.
+neither is, the machine was busy with something else. Where there is a C compiler, the compiled servers of `tests/truth` are
+built and measured too: one packet per token only they keep up.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,8 +34,10 @@ from tests.integration import truth_target
 
 STREAMS, TOKENS = 32, 200
 FULL = 0.85  # share of a core
-NATIVE = Path(__file__).parents[1] / "truth" / "http_stream.c"
+SOURCES = Path(__file__).parents[1] / "truth"
+NATIVE = {"triton_grpc": "grpc_stream", "triton_http": "http_stream"}  # protocol → compiled server
 INPUTS = {
+    "triton_grpc": truth_target.TEXT_INPUTS,
     "triton_http": {"text_input": "BYTES", "max_tokens": "INT32", "stream": "BOOL"},
     "openai_chat": {"text_input": "BYTES"},
 }
@@ -45,7 +49,7 @@ class Row:
 
     name: str
     tokens_per_s: float
-    events_per_recv: float
+    tokens_per_recv: float
     client_ms_per_1k: float
     client_busy: float
     server_busy: float
@@ -55,12 +59,12 @@ class Row:
         """A line of the table."""
         full = max(self.server_busy, self.client_busy) > FULL
         bound = "neither" if not full else "server" if self.server_busy > self.client_busy else "client"
-        rates = f"{self.tokens_per_s:,.0f} | {self.events_per_recv:.1f} | {self.client_ms_per_1k:.1f}"
+        rates = f"{self.tokens_per_s:,.0f} | {self.tokens_per_recv:.1f} | {self.client_ms_per_1k:.1f}"
         return f"| {self.name} | {rates} | {self.client_busy:.2f} | {self.server_busy:.2f} | {bound} |"
 
 
 @contextmanager
-def _server(native: Path | None, per_packet: int) -> Iterator[tuple[int, psutil.Process]]:
+def _server(protocol: str, native: Path | None, per_packet: int) -> Iterator[tuple[int, psutil.Process]]:
     behaviour = Behaviour(chunks_per_packet=per_packet)
     command = [sys.executable, "-m", "harness.truth", "--stop-with-stdin", "--behaviour", behaviour.to_json()]
     if native is not None:
@@ -69,7 +73,7 @@ def _server(native: Path | None, per_packet: int) -> Iterator[tuple[int, psutil.
     with subprocess.Popen(command, stdin=pipe, stdout=pipe) as child:
         try:
             assert child.stdout is not None
-            port = json.loads(child.stdout.readline())["http_port"]
+            port = json.loads(child.stdout.readline())["port" if protocol == "triton_grpc" else "http_port"]
             process = psutil.Process(child.pid)
             process.cpu_affinity([os.cpu_count() - 1 if (os.cpu_count() or 1) > 1 else 0])
             yield port, process
@@ -82,7 +86,7 @@ def measure(protocol: str, per_packet: int, seconds: float, native: Path | None 
     """One row."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        _server(native, per_packet) as (port, server),
+        _server(protocol, native, per_packet) as (port, server),
         LocustDriver(Path(folder) / "driver.log") as driver,
     ):
         for process in (load := psutil.Process(driver.pid), *load.children(recursive=True)):
@@ -125,7 +129,7 @@ def _row(name: str, driver: LocustDriver, task: tasks.MeasurementTask, server: p
     return Row(
         name=name,
         tokens_per_s=inside / ((end - start) / 1e9),
-        events_per_recv=len(stamps) / received,
+        tokens_per_recv=len(stamps) / received,
         client_ms_per_1k=cpu_s * 1e6 / len(stamps),
         client_busy=cpu_s / wall_s,
         server_busy=(used - used_before) / (closed - opened),
@@ -136,19 +140,26 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("seconds", nargs="?", type=float, default=4.0)
-    parser.add_argument("--native", action="store_true", help="also against the compiled server")
+    parser.add_argument("--only", nargs="+", choices=list(INPUTS), default=list(INPUTS))
+    parser.add_argument("--repeat", type=int, default=1)
     arguments = parser.parse_args()
-    columns = ("what", "tokens/s", "events per recv", "client CPU ms/1,000", "client busy", "server busy", "bound by")
+    columns = ("what", "tokens/s", "tokens per recv", "client CPU ms/1,000", "client busy", "server busy", "bound by")
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
-    for protocol in INPUTS:
-        for per_packet in (1, 8):
-            print(measure(protocol, per_packet, arguments.seconds).text, flush=True)
-    if arguments.native:
-        with tempfile.TemporaryDirectory() as folder:
-            built = Path(folder) / "http_stream"
-            subprocess.run(["cc", "-O2", "-o", built, NATIVE], check=True, timeout=60)
-            for per_packet in (1, 8):
-                print(measure("triton_http", per_packet, arguments.seconds, built).text, flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for protocol in arguments.only:
+            for native in (None, _built(protocol, Path(folder))) if _can_build(protocol) else (None,):
+                for per_packet in (1, 8) * arguments.repeat:
+                    print(measure(protocol, per_packet, arguments.seconds, native).text, flush=True)
+
+
+def _can_build(protocol: str) -> bool:
+    return protocol in NATIVE and shutil.which("cc") is not None
+
+
+def _built(protocol: str, folder: Path) -> Path:
+    built = folder / NATIVE[protocol]
+    subprocess.run(["cc", "-O2", "-o", built, SOURCES / f"{built.name}.c"], check=True, timeout=60)
+    return built
 
 
 if __name__ == "__main__":
