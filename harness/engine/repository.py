@@ -60,6 +60,10 @@ def variables_by_model(spec: EngineSpec, paths: RepositoryPaths) -> dict[str, di
     engine = {
         "engine_dir": paths.model_dir,
         "threads": spec.threads,
+        "library": "openvino",
+        "device": "cpu",
+        "dtype": "float16",
+        "tokens_per_block": 32,
         "max_batch_size": settings.max_batch_size,
         "max_num_tokens": settings.max_num_tokens,
         "max_seq_len": settings.max_seq_len,

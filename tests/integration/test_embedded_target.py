@@ -368,7 +368,7 @@ def test_a_failed_installation_shows_pip_s_words_and_leaves_nothing(
     requirements = tmp_path / "requirements.txt"
     requirements.write_text(f"{tmp_path}/no-such-wheel-1.0-py3-none-any.whl\n")
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(server_environment, "requirement_files", lambda: (requirements, requirements))
+    monkeypatch.setattr(server_environment, "requirement_files", lambda library: (requirements, requirements))
     with pytest.raises(UsageError, match="no-such-wheel"):
         prepare(silent)
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
