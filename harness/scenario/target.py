@@ -28,8 +28,11 @@ class EngineTarget(Strict):
     """Start this engine, measure it, stop it."""
 
     engine: EngineName = Field(description="name of an engine (`cpu-tiny`), or the path of an engine YAML file")
-    on: Literal["embedded"] = Field(
-        "embedded", description="where it runs: `embedded` starts a real Triton with the engine on this machine"
+    on: Literal["embedded", "process", "container", "kubernetes"] = Field(
+        "embedded",
+        description="where it runs: `embedded` starts a real Triton with a cpu or torch engine on this machine; "
+        "`process` starts the server of a rendered engine here, `container` in docker or podman; `kubernetes` only "
+        "renders manifests (harness engine manifests), measure what they start with `attach`",
     )
     model: Literal["ensemble", "tensorrt_llm", "tensorrt_llm_bls"] = Field(
         "ensemble",

@@ -14,8 +14,10 @@ from harness.records.manifest import Deployment
 from harness.scenario.target import AttachTarget, EngineTarget
 from harness.target.attach import endpoint_of
 from harness.target.describe import describe
-from harness.target.embedded import EmbeddedTarget
+from harness.target.embedded import EmbeddedTarget, new_log
 from harness.target.endpoint import Endpoint
+from harness.target.launch import LIBRARIES
+from harness.target.native_target import native_server
 from harness.target.reach import why_unreachable
 from harness.target.triton import Contract, Description
 
@@ -45,12 +47,24 @@ def open_target(
         yield _attached(target)
         return
     engine = load_engine(target.engine)
+    _require_place(engine, target.on)
     _require_model(engine, target.model)
+    if target.on != "embedded":
+        place = log or new_log(engine.spec.name)
+        with native_server(engine, target.on, target.model, target.protocol, log=place, progress=progress) as server:
+            yield OpenTarget(
+                endpoint=server.endpoint,
+                deployment=_engine_deployment(engine, target.on, server.endpoint, server.said, server.start_phases),
+                contract=server.said.contract,
+                check_alive=server.running.check_alive,
+                log_path=server.log,
+            )
+        return
     with EmbeddedTarget(engine, target.model, progress=progress, protocol=target.protocol, log=log) as embedded:
         said = describe(embedded.endpoint)
         yield OpenTarget(
             endpoint=embedded.endpoint,
-            deployment=_engine_deployment(engine, embedded.endpoint, said),
+            deployment=_engine_deployment(engine, target.on, embedded.endpoint, said, embedded.start_phases),
             contract=said.contract,
             check_alive=embedded.check_alive,
             log_path=embedded.log_path,
@@ -62,6 +76,20 @@ def token_count_source(contract: Contract | None, endpoint: Endpoint) -> str:
     if endpoint.protocol.startswith("openai_") or (contract is not None and contract.counts_tokens()):
         return "server"
     return "tokenizer" if endpoint.tokenizer is not None else "chunks"
+
+
+def _require_place(engine: LoadedEngine, on: str) -> None:
+    name, kind = engine.spec.name, engine.spec.kind
+    if on == "kubernetes":
+        raise UsageError(
+            "on: kubernetes is not started from here: its manifests are rendered, and you apply them",
+            hint=f"harness engine manifests {name} | kubectl apply -f -; then measure with target: {{attach: …}}",
+        )
+    if on == "embedded" and kind not in LIBRARIES:
+        raise UsageError(
+            f"engine {name} (kind {kind}) needs TensorRT-LLM: the embedded Triton has none",
+            hint="write `on: process` (tritonserver or trtllm-serve on this machine) or `on: container`",
+        )
 
 
 def _require_model(engine: LoadedEngine, model: str) -> None:
@@ -86,11 +114,14 @@ def _attached(target: AttachTarget) -> OpenTarget:
     )
 
 
-def _engine_deployment(engine: LoadedEngine, endpoint: Endpoint, said: Description) -> Deployment:
+def _engine_deployment(
+    engine: LoadedEngine, on: str, endpoint: Endpoint, said: Description, start_phases: dict[str, float]
+) -> Deployment:
     spec = engine.spec
     return Deployment(
         deployment_id=f"{spec.name}-{engine.hash[:8]}",
-        kind="embedded",
+        kind=on,
+        start_phases=start_phases,
         model=endpoint.model,
         url=endpoint.url,
         protocol=endpoint.protocol,
