@@ -90,7 +90,7 @@ ONE_CHANGE = {
     "an unknown word": (
         "on: embedded",
         "on: embeded",
-        ["5:7: target.on: found 'embeded', did you mean `embedded`? allowed: embedded"],
+        ["5:7: target.on: found 'embeded', did you mean `embedded`? allowed: embedded, process, container, kubernetes"],
     ),
     "an unknown metric": (
         "metric: time_to_first_token",

@@ -1,0 +1,104 @@
+"""`harness engine build` and `harness engine manifests`: make a TensorRT-LLM engine; what a cluster needs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+from harness.engine.build_commands import Places, Recipe, recipe_of, steps
+from harness.engine.inspect import expected_values
+from harness.engine.load import load_engine
+from harness.errors import UsageError
+from harness.target import engine_build, kubernetes
+from harness.target.native_commands import shown
+from harness.target.places import cache_folder
+
+CHECKOUT = "/app/tensorrt_llm"  # where NVIDIA's images are said to have it; not seen by us
+Where = click.Choice(["local", "container", "kubernetes"])
+
+
+@click.command("build")
+@click.argument("name", metavar="ENGINE")
+@click.option("--in", "where", type=Where, default="local", show_default=True, help="Where the commands run.")
+@click.option("--dry-run", is_flag=True, help="Print the commands and stop.")
+@click.option("--image", help="Container image with TensorRT-LLM; default: NVIDIA's for the spec's version.")
+@click.option("--container", "program", type=click.Choice(["docker", "podman"]), help="Default: the one on PATH.")
+@click.option(
+    "--tensorrt-llm",
+    "checkout",
+    default=CHECKOUT,
+    show_default=True,
+    metavar="DIR",
+    help="TensorRT-LLM's folder with examples/, where the commands run.",
+)
+@click.option("--cache", type=click.Path(path_type=Path), help="Where engines are kept; default: the tool's cache.")
+@click.option("--force", is_flag=True, help="Build again though it is there.")
+def build(
+    name: str,
+    where: str,
+    dry_run: bool,
+    image: str | None,
+    program: str | None,
+    checkout: str,
+    cache: Path | None,
+    force: bool,
+) -> None:
+    """Build the engine of a `classic` spec: convert or quantise the checkpoint, then trtllm-build.
+
+    An engine is kept under a key of its weights' content, all that the tools are told, the version of TensorRT-LLM and
+    the GPU, and is built again only when one of these changes. What was built is read back and compared with the spec;
+    a build that fails leaves nothing but its log.
+
+    \b
+    harness engine build llama-8b --dry-run          the commands, to read
+    harness engine build llama-8b --in container     inside NVIDIA's container, with docker or podman
+    harness engine build llama-8b --in kubernetes    a job's manifest, for kubectl apply -f -
+    """
+    spec = load_engine(name).spec
+    recipe = recipe_of(spec)
+    kept_in = cache or cache_folder() / "trtllm"
+    if where == "kubernetes":
+        click.echo(_job(recipe, image or default_image(recipe.version), checkout), nl=False)
+        return
+    if dry_run:
+        shop = engine_build.Workshop(kept_in / "(temporary folder)")
+        for step in steps(recipe, engine_build.places_in(shop, recipe, checkout)):
+            click.echo(f"# {step.name}\n{shown(step.command)}\n")
+        return
+    request = engine_build.BuildRequest(
+        recipe=recipe,
+        expected=expected_values(spec),
+        cache=kept_in,
+        tensorrt_llm=checkout,
+        image=None if where == "local" else image or default_image(recipe.version),
+        program=program or container_program(),
+        force=force,
+    )
+    place, is_new = engine_build.build(request, lambda line: click.echo(line, err=True))
+    click.echo(f"{'built' if is_new else 'there already'}: {place}")
+    click.echo(f"look at it:  harness engine inspect {place} --spec {name}")
+
+
+def default_image(version: str) -> str:
+    """NVIDIA's Triton image with this TensorRT-LLM. Raises UsageError when none is known."""
+    raise UsageError(f"no container of NVIDIA's is known for TensorRT-LLM {version}", hint="give one with --image")
+
+
+def container_program() -> str:
+    """docker or podman, whichever is on PATH; docker when neither is."""
+    return next((name for name in ("docker", "podman") if shutil.which(name)), "docker")
+
+
+def _job(recipe: Recipe, image: str, checkout: str) -> str:
+    """The job writes to the claim; the last folder is renamed when everything has gone well."""
+    root = f"{kubernetes.MOUNT}/{recipe.name}"
+    weights = recipe.source if recipe.is_local else f"{root}/weights"
+    todo = steps(recipe, Places(checkout, weights, f"{root}/checkpoint", f"{root}/engine.partial"))
+    world = int(recipe.parallelism.get("tp_size", 1)) * int(recipe.parallelism.get("pp_size", 1))
+    job = f"build-{recipe.name}"[:63].rstrip("-.")
+    pod = kubernetes.Deployed(
+        name=job, image=image, command=[], gpus=world, gpu_product=recipe.gpu, claim=f"{recipe.name}-models"
+    )
+    return kubernetes.to_yaml(kubernetes.build_job(job, image, todo, pod))
