@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from harness.cli.engine_build_command import build
+from harness.cli.engine_inspect_command import inspect
 from harness.engine.load import load_engine
 from harness.errors import UsageError
 from harness.target import server_log, started
@@ -20,7 +22,11 @@ FOLLOW_S = 0.25
 
 @click.group("engine")
 def engine() -> None:
-    """Start engines on this machine, look at them, stop them."""
+    """Start engines on this machine, look at them, stop them; build and inspect TensorRT-LLM's."""
+
+
+engine.add_command(build)
+engine.add_command(inspect)
 
 
 @engine.command("up")
