@@ -91,13 +91,13 @@ def prepare_parts(engine: LoadedEngine, progress: Progress) -> Parts:
     """The environment and the model, made when they are not there yet. Raises UsageError."""
     library = LIBRARIES[engine.spec.kind]
     environment = prepare(progress, library)
-    return Parts(environment, prepare_model(engine.spec.model, environment, progress, library))
+    return Parts(environment, prepare_model(engine.embedded.model, environment, progress, library))
 
 
 def lay_out(engine: LoadedEngine, parts: Parts, folder: ServerFolder) -> None:
     """Write the rendered repository, and what Triton needs beside it, into a fresh folder."""
     paths = RepositoryPaths(shipped("engines", "server"), parts.model, folder.socket)
-    files = render(engine.spec, paths, read_templates(engine.spec))
+    files = render(engine.embedded, paths, read_templates(engine.embedded))
     with private_folder.writable(folder.root):
         tritonserver.lay_out(folder, parts.environment, files)
 

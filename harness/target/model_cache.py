@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from harness.engine.spec import ModelShape
+from harness.engine.shape import ModelShape
 from harness.errors import UsageError
 from harness.resources import shipped
 from harness.target.file_lock import exclusive

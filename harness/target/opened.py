@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.engine.cpu import CpuEngine
 from harness.engine.load import LoadedEngine, load_engine
 from harness.engine.spec import EngineSpec
+from harness.engine.torch_engine import TorchEngine
 from harness.errors import UsageError
 from harness.records.manifest import Deployment
 from harness.scenario.target import AttachTarget, EngineTarget
@@ -136,7 +138,9 @@ def _engine_deployment(
 
 
 def _settings(spec: EngineSpec) -> dict[str, object]:
-    return {**spec.settings.model_dump(mode="json"), "threads": spec.threads, "contract": spec.contract}
+    if isinstance(spec, CpuEngine | TorchEngine):
+        return {**spec.settings.model_dump(mode="json"), "threads": spec.threads, "contract": spec.contract}
+    return spec.model_dump(mode="json", exclude={"name", "description"}, exclude_none=True)
 
 
 def _attach_deployment(endpoint: Endpoint, said: Description) -> Deployment:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from harness.engine.cpu import NOT_ON_CPU, CpuEngine, CpuSettings
 from harness.engine.load import load_engine
-from harness.engine.spec import NOT_ON_CPU, CpuEngine, CpuSettings, spec_hash
+from harness.engine.spec import spec_hash
 from harness.errors import ScenarioError, UsageError
 from harness.resources import names, shipped
 
