@@ -10,6 +10,7 @@ import click
 from harness.engine.build_commands import Places, Recipe, recipe_of, steps
 from harness.engine.inspect import expected_values
 from harness.engine.load import load_engine
+from harness.engine.version import container_image
 from harness.errors import UsageError
 from harness.target import engine_build, kubernetes
 from harness.target.native_commands import shown
@@ -83,7 +84,10 @@ def build(
 
 def default_image(version: str) -> str:
     """NVIDIA's Triton image with this TensorRT-LLM. Raises UsageError when none is known."""
-    raise UsageError(f"no container of NVIDIA's is known for TensorRT-LLM {version}", hint="give one with --image")
+    image = container_image(version)
+    if image is None:
+        raise UsageError(f"no container of NVIDIA's is known for TensorRT-LLM {version}", hint="give one with --image")
+    return image
 
 
 def container_program() -> str:

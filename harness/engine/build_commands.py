@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.engine.classic import ClassicEngine
 from harness.engine.spec import EngineSpec
 from harness.errors import UsageError
 
@@ -59,26 +60,22 @@ class Recipe:
 
 def recipe_of(spec: EngineSpec) -> Recipe:
     """The recipe of a classic engine. Raises UsageError for a kind that needs no engine to be built."""
-    said = spec.model_dump(mode="json")
-    if said["kind"] != "classic":
-        why = {
-            "llmapi": "TensorRT-LLM's LLM API reads the checkpoint itself",
-            "serve": "trtllm-serve reads the checkpoint itself",
-        }.get(said["kind"], "the first start makes its model")
+    if not isinstance(spec, ClassicEngine):
+        own = spec.kind in ("cpu", "torch")
+        why = "the first start makes its model" if own else "the LLM API reads the checkpoint itself"
         raise UsageError(
-            f"engine {spec.name} (kind {said['kind']}) needs no build: {why}",
-            hint=f"start it: harness engine up {spec.name}" if said["kind"] in ("cpu", "torch") else None,
+            f"engine {spec.name} (kind {spec.kind}) needs no build: {why}",
+            hint=f"start it: harness engine up {spec.name}" if own else None,
         )
-    gpu, model = said.get("gpu") or {}, said["model"]
     return Recipe(
         name=spec.name,
-        version=str(said.get("tensorrt_llm") or said.get("version")),
-        source=model["source"],
-        revision=model.get("revision"),
-        checkpoint=said["checkpoint"],
-        parallelism=said["parallelism"],
-        build=said["build"],
-        gpu=gpu.get("product"),
+        version=spec.tensorrt_llm_version,
+        source=spec.model.source,
+        revision=spec.model.revision,
+        checkpoint=spec.checkpoint.model_dump(mode="json"),
+        parallelism=spec.parallelism.model_dump(mode="json"),
+        build=spec.build.model_dump(mode="json"),
+        gpu=spec.gpu.product,
     )
 
 

@@ -97,9 +97,8 @@ def expected_values(spec: EngineSpec) -> dict[str, Any]:
         values |= said.get(part) or {}
     values |= {name: said[name] for name in ("threads", "device") if name in said}
     values |= _precision(said.get("checkpoint") or {})
-    version = said.get("tensorrt_llm") or said.get("version")
-    if isinstance(version, str):
-        values["version"] = version
+    if "tensorrt_llm_version" in said:
+        values["version"] = said["tensorrt_llm_version"]
     return values
 
 
