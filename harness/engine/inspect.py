@@ -93,7 +93,7 @@ def expected_values(spec: EngineSpec) -> dict[str, Any]:
     """What the spec says, under the names of `engine_values` and of a server's settings."""
     said = spec.model_dump(mode="json")
     values: dict[str, Any] = {}
-    for part in ("settings", "serving", "build", "parallelism"):
+    for part in ("settings", "serving", "llm", "build", "parallelism"):
         values |= said.get(part) or {}
     values |= {name: said[name] for name in ("threads", "device") if name in said}
     values |= _precision(said.get("checkpoint") or {})
