@@ -322,9 +322,7 @@ def test_a_ready_server_that_answers_nothing_is_not_ready(
 ) -> None:
     monkeypatch.setenv("EMPTY", "1")
     with (
-        pytest.raises(
-            TargetNotReady, match="is ready but does not answer a request of 2 tokens .* the answer is empty"
-        ),
+        pytest.raises(TargetNotReady, match="does not answer a request of 2 tokens"),
         open_target(serve_target, progress=silent, log=tmp_path / "log"),
     ):
         pass
