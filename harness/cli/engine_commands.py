@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli.engine_render_command import render
 from harness.engine.load import load_engine
 from harness.errors import UsageError
 from harness.target import server_log, started
@@ -20,7 +21,10 @@ FOLLOW_S = 0.25
 
 @click.group("engine")
 def engine() -> None:
-    """Start engines on this machine, look at them, stop them."""
+    """Start engines on this machine, look at them, stop them; render the files to deploy one elsewhere."""
+
+
+engine.add_command(render)
 
 
 @engine.command("up")
