@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from harness.cli.engine_build_command import build
+from harness.cli.engine_build_command import build, manifests
 from harness.cli.engine_inspect_command import inspect
+from harness.cli.engine_render_command import render
 from harness.engine.load import load_engine
 from harness.errors import UsageError
 from harness.target import server_log, started
@@ -22,11 +23,11 @@ FOLLOW_S = 0.25
 
 @click.group("engine")
 def engine() -> None:
-    """Start engines on this machine, look at them, stop them; build and inspect TensorRT-LLM's."""
+    """Start engines on this machine, look at them, stop them; build, inspect, render and deploy TensorRT-LLM's."""
 
 
-engine.add_command(build)
-engine.add_command(inspect)
+for command in (build, inspect, render, manifests):
+    engine.add_command(command)
 
 
 @engine.command("up")

@@ -1,120 +1,43 @@
-"""The commands that make a classic engine: fetch the weights, convert or quantise them, `trtllm-build`. Pure.
-
-Flags are those of TensorRT-LLM up to 1.2 (from 1.3.0rc21 on there are no engines). Every value of the spec is written
-out, so that no default can change under us.
-"""
+"""The commands that build a classic engine: checkpoint, then `trtllm-build`. Pure; every value of the spec is written out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
 from harness.engine.classic import ClassicEngine
-from harness.engine.spec import EngineSpec
-from harness.errors import UsageError
-
-# quantize.py ignores these unless the format is calibrated, or has blocks.
-CALIBRATION = ("calib_dataset", "calib_size", "calib_max_seq_length", "batch_size", "seed")
-WITHOUT_CALIBRATION = ("int8_wo", "int4_wo", "full_prec")
-IN_BLOCKS = ("int4_awq", "w4a8_awq", "nvfp4")
+from harness.engine.classic_checkpoint import WITHOUT_CALIBRATION, Conversion
 
 
-@dataclass(frozen=True)
-class Places:
-    """Folders, as the machine sees them that builds."""
-
-    tensorrt_llm: str  # its checkout, with examples/
-    weights: str  # the Hugging Face checkpoint; made by the first step unless it is there
-    checkpoint: str  # TensorRT-LLM's own, made by the second step
-    engine: str  # made by the third
-
-
-@dataclass(frozen=True)
-class Step:
-    """One command, and the folder it makes."""
-
-    name: str
-    command: list[str]
-    makes: str
+def checkpoint_command(spec: ClassicEngine, checkpoint_dir: str, *, weights: str | None = None) -> list[str]:
+    """Convert or quantise; run it in TensorRT-LLM's folder. `weights`: where the source was downloaded to."""
+    options = {"model_dir": weights or spec.model.source, "output_dir": checkpoint_dir}
+    options |= {"tp_size": str(spec.parallelism.tp_size), "pp_size": str(spec.parallelism.pp_size)}
+    made = spec.checkpoint
+    if isinstance(made, Conversion):
+        experts = {"moe_tp_size": spec.parallelism.moe_tp_size, "moe_ep_size": spec.parallelism.moe_ep_size}
+        options |= {name: str(value) for name, value in experts.items() if value is not None}
+    options |= {
+        name: str(value)
+        for name, value in made.model_dump(exclude={"made_by", "script"}, exclude_none=True).items()
+        if not (name.startswith("calib_") and _is_uncalibrated(spec))
+    }
+    return ["python3", made.script, *(word for name, value in options.items() for word in (f"--{name}", value))]
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """The parts of a spec that decide what is built."""
-
-    name: str
-    version: str
-    source: str
-    revision: str | None
-    checkpoint: Mapping[str, Any]
-    parallelism: Mapping[str, Any]
-    build: Mapping[str, Any]
-    gpu: str | None
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the weights are a folder, not a name on Hugging Face."""
-        return self.source.startswith(("/", "./", "../", "~"))
+def build_command(spec: ClassicEngine, checkpoint_dir: str, engine_dir: str) -> list[str]:
+    """`trtllm-build` with every flag that sizes the engine."""
+    command = ["trtllm-build", "--checkpoint_dir", checkpoint_dir, "--output_dir", engine_dir]
+    for name, value in spec.build.model_dump(exclude_none=True).items():
+        if isinstance(value, bool):
+            command += [f"--{name}"] if value else []
+        elif not _is_left_out(spec, name):
+            command += [f"--{name}", str(value)]
+    return command
 
 
-def recipe_of(spec: EngineSpec) -> Recipe:
-    """The recipe of a classic engine. Raises UsageError for a kind that needs no engine to be built."""
-    if not isinstance(spec, ClassicEngine):
-        own = spec.kind in ("cpu", "torch")
-        why = "the first start makes its model" if own else "the LLM API reads the checkpoint itself"
-        raise UsageError(
-            f"engine {spec.name} (kind {spec.kind}) needs no build: {why}",
-            hint=f"start it: harness engine up {spec.name}" if own else None,
-        )
-    return Recipe(
-        name=spec.name,
-        version=spec.tensorrt_llm_version,
-        source=spec.model.source,
-        revision=spec.model.revision,
-        checkpoint=spec.checkpoint.model_dump(mode="json"),
-        parallelism=spec.parallelism.model_dump(mode="json"),
-        build=spec.build.model_dump(mode="json"),
-        gpu=spec.gpu.product,
-    )
+def _is_uncalibrated(spec: ClassicEngine) -> bool:
+    made = spec.checkpoint
+    return not isinstance(made, Conversion) and made.qformat in WITHOUT_CALIBRATION and made.kv_cache_dtype is None
 
 
-def steps(recipe: Recipe, places: Places) -> list[Step]:
-    """The commands in their order."""
-    found = [] if recipe.is_local else [_fetch(recipe, places)]
-    return [*found, _checkpoint(recipe, places), _engine(recipe, places)]
-
-
-def _fetch(recipe: Recipe, places: Places) -> Step:
-    command = ["huggingface-cli", "download", recipe.source, "--local-dir", places.weights]
-    if recipe.revision is not None:
-        command += ["--revision", recipe.revision]
-    return Step("download", command, places.weights)
-
-
-def _checkpoint(recipe: Recipe, places: Places) -> Step:
-    said = dict(recipe.checkpoint)
-    made_by, script = said.pop("made_by"), said.pop("script")
-    if made_by == "quantize":
-        if said["qformat"] in WITHOUT_CALIBRATION and said.get("kv_cache_dtype") is None:
-            said = {name: value for name, value in said.items() if name not in CALIBRATION}
-        if said["qformat"] not in IN_BLOCKS:
-            said.pop("awq_block_size", None)
-    command = ["python3", f"{places.tensorrt_llm.rstrip('/')}/{script}"]
-    command += ["--model_dir", places.weights, "--output_dir", places.checkpoint]
-    return Step(made_by, [*command, *_flags({**said, **recipe.parallelism})], places.checkpoint)
-
-
-def _engine(recipe: Recipe, places: Places) -> Step:
-    command = ["trtllm-build", "--checkpoint_dir", places.checkpoint, "--output_dir", places.engine]
-    return Step("trtllm-build", [*command, *_flags(recipe.build)], places.engine)
-
-
-def _flags(values: Mapping[str, Any]) -> list[str]:
-    """`--name value`; a switch that is on stands alone, one that is off and what is not given are left out."""
-    flags = []
-    for name, value in values.items():
-        if value is None or value is False:
-            continue
-        flags += [f"--{name}"] if value is True else [f"--{name}", str(value)]
-    return flags
+def _is_left_out(spec: ClassicEngine, name: str) -> bool:
+    """A default that has no meaning for an engine of this kind."""
+    return name == "tokens_per_block" and spec.build.kv_cache_type != "paged"

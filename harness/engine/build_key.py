@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.engine.build_commands import Recipe
+from harness.engine.classic import ClassicEngine
 from harness.errors import UsageError
 
 READ_BYTES = 1 << 22
@@ -20,29 +20,29 @@ Progress = Callable[[str], None]
 Remembered = dict[str, str]  # "name size mtime" → hash of the content
 
 
-def build_key(recipe: Recipe, checkpoint: str, gpu: str) -> str:
+def build_key(spec: ClassicEngine, checkpoint: str, gpu: str) -> str:
     """`<name>-<16 hex digits>`: changes with the weights, all that the steps are told, the version and the GPU."""
     identity = {
         "checkpoint": checkpoint,
-        "made": dict(recipe.checkpoint),
-        "parallelism": dict(recipe.parallelism),
-        "build": {name: value for name, value in recipe.build.items() if name != "workers"},
-        "version": recipe.version,
+        "made": spec.checkpoint.model_dump(mode="json"),
+        "parallelism": spec.parallelism.model_dump(mode="json"),
+        "build": spec.build.model_dump(mode="json", exclude={"workers"}),
+        "version": spec.tensorrt_llm_version,
         "gpu": gpu,
     }
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
-    return f"{recipe.name}-{hashlib.sha256(canonical.encode()).hexdigest()[:16]}"
+    return f"{spec.name}-{hashlib.sha256(canonical.encode()).hexdigest()[:16]}"
 
 
-def hub_identity(recipe: Recipe) -> str:
+def hub_identity(spec: ClassicEngine) -> str:
     """What stands for weights that are fetched: a name and a revision. Raises UsageError without a revision."""
-    if recipe.revision is None:
+    if spec.model.revision is None:
         raise UsageError(
-            f"engine {recipe.name}: model.source is a name on Hugging Face without a revision, so what is built today "
+            f"engine {spec.name}: model.source is a name on Hugging Face without a revision, so what is built today "
             "could not be told from what is built tomorrow",
             hint="write `revision:` (a commit) under `model`, or give a local folder as source",
         )
-    return f"hub:{recipe.source}@{recipe.revision}"
+    return f"hub:{spec.model.source}@{spec.model.revision}"
 
 
 def checkpoint_hash(folder: Path, remembered: Remembered, progress: Progress) -> str:

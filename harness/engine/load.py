@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.engine.cpu import CpuEngine
-from harness.engine.spec import EmbeddedSpec, EngineFile, EngineSpec, spec_hash
+from harness.engine.spec import EmbeddedSpec, EngineFile, EngineSpec, NativeSpec, spec_hash
 from harness.engine.torch_engine import TorchEngine
 from harness.errors import UsageError
 from harness.resources import find_named
@@ -35,6 +35,16 @@ class LoadedEngine:
             f"engine {self.spec.name} (kind {self.spec.kind}) needs TensorRT-LLM: the embedded Triton has none",
             hint=f"its files and commands: harness engine render {self.spec.name}",
         )
+
+    @property
+    def native(self) -> NativeSpec:
+        """The spec, if TensorRT-LLM serves it. Raises UsageError when it does not."""
+        if isinstance(self.spec, CpuEngine | TorchEngine):
+            raise UsageError(
+                f"engine {self.spec.name} (kind {self.spec.kind}) is served by the embedded Triton",
+                hint=f"start it: harness engine up {self.spec.name}",
+            )
+        return self.spec
 
 
 def load_engine(name_or_path: str) -> LoadedEngine:

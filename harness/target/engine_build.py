@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.engine.build_commands import Places, Recipe, Step, steps
 from harness.engine.build_key import build_key, checkpoint_hash, hub_identity
+from harness.engine.build_steps import BuildPlaces, Step, has_local_weights, steps
+from harness.engine.classic import ClassicEngine
 from harness.engine.inspect import differences, not_compared
 from harness.errors import HarnessError, UsageError
 from harness.target import process, server_log
@@ -94,7 +95,9 @@ def run_steps(todo: list[Step], shop: Workshop, wrap: Wrap, log: Path, progress:
     return durations
 
 
-def publish(recipe: Recipe, key: str, expected: Mapping[str, Any], shop: Workshop, cache: Path, facts: Any) -> Path:
+def publish(
+    spec: ClassicEngine, key: str, expected: Mapping[str, Any], shop: Workshop, cache: Path, facts: Any
+) -> Path:
     """Read back what was built, compare it with the spec, and move it into the cache.
 
     Raises UsageError when it is no engine, lacks ranks, or is another one than the spec says.
@@ -104,11 +107,11 @@ def publish(recipe: Recipe, key: str, expected: Mapping[str, Any], shop: Worksho
     differ += [f"{part}: {why}" for part, why in found.not_told.items()]
     if differ:
         raise UsageError(
-            f"what was built is not what {recipe.name} says:\n  " + "\n  ".join(differ),
+            f"what was built is not what {spec.name} says:\n  " + "\n  ".join(differ),
             hint="does this TensorRT-LLM have the version of the spec? its flags may have changed",
         )
     untold = not_compared(expected, found.values)
-    note = {"key": key, "engine": recipe.name, "values": found.values, "not_compared": untold, **facts}
+    note = {"key": key, "engine": spec.name, "values": found.values, "not_compared": untold, **facts}
     (shop.engine / BUILT).write_text(json.dumps(note, indent=2, default=str) + "\n")
     shop.engine.chmod(0o755)
     place = cache / key
@@ -161,7 +164,7 @@ def _failed(headline: str, log: Path) -> HarnessError:
 class BuildRequest:
     """What to build, and how."""
 
-    recipe: Recipe
+    spec: ClassicEngine
     expected: Mapping[str, Any]  # what the result must be, see `engine.inspect.expected_values`
     cache: Path
     tensorrt_llm: str  # its checkout, as the steps see it
@@ -172,8 +175,8 @@ class BuildRequest:
 
 def build(request: BuildRequest, progress: Progress) -> tuple[Path, bool]:
     """The engine's folder, and whether it was built now (False: the cache had it). Raises UsageError."""
-    recipe = request.recipe
-    key = key_of(recipe, request.cache, progress)
+    spec = request.spec
+    key = key_of(spec, request.cache, progress)
     found = find_built(request.cache, key)
     if found is not None and not request.force:
         return found, False
@@ -181,34 +184,34 @@ def build(request: BuildRequest, progress: Progress) -> tuple[Path, bool]:
         found = find_built(request.cache, key)  # somebody else may have built it while we waited for the lock
         if found is not None and not request.force:
             return found, False
-        todo = steps(recipe, places_in(shop, recipe, request.tensorrt_llm))
+        todo = steps(spec, places_in(shop, spec, request.tensorrt_llm))
         log = request.cache / "logs" / f"{key}.log"
         durations = run_steps(todo, shop, _wrapper(request, shop), log, progress)
         facts = {"steps_s": durations, "commands": [step.command for step in todo], "image": request.image}
-        return publish(recipe, key, request.expected, shop, request.cache, facts), True
+        return publish(spec, key, request.expected, shop, request.cache, facts), True
 
 
-def key_of(recipe: Recipe, cache: Path, progress: Progress) -> str:
+def key_of(spec: ClassicEngine, cache: Path, progress: Progress) -> str:
     """The cache key; reads the weights when they are local. Raises UsageError."""
     memory = cache / "weights.json"
-    if not recipe.is_local:
-        return build_key(recipe, hub_identity(recipe), _gpu(recipe))
+    if not has_local_weights(spec):
+        return build_key(spec, hub_identity(spec), _gpu(spec))
     try:
         remembered = json.loads(memory.read_text()) if memory.is_file() else {}
     except ValueError:
         remembered = {}
-    weights = checkpoint_hash(Path(recipe.source).expanduser().resolve(), remembered, progress)
+    weights = checkpoint_hash(Path(spec.model.source).expanduser().resolve(), remembered, progress)
     cache.mkdir(parents=True, exist_ok=True)
     partial = memory.with_suffix(f".{os.getpid()}")
     partial.write_text(json.dumps(remembered, indent=0))
     partial.replace(memory)
-    return build_key(recipe, weights, _gpu(recipe))
+    return build_key(spec, weights, _gpu(spec))
 
 
-def places_in(shop: Workshop, recipe: Recipe, tensorrt_llm: str) -> Places:
+def places_in(shop: Workshop, spec: ClassicEngine, tensorrt_llm: str) -> BuildPlaces:
     """The folders of a build in this workshop."""
-    weights = Path(recipe.source).expanduser().resolve() if recipe.is_local else shop.root / "weights"
-    return Places(tensorrt_llm, str(weights), str(shop.checkpoint), str(shop.engine))
+    weights = Path(spec.model.source).expanduser().resolve() if has_local_weights(spec) else shop.root / "weights"
+    return BuildPlaces(tensorrt_llm, str(weights), str(shop.checkpoint), str(shop.engine))
 
 
 def local_gpus() -> list[str]:
@@ -221,23 +224,23 @@ def local_gpus() -> list[str]:
     return [line.strip() for line in said.splitlines() if line.strip()]
 
 
-def _gpu(recipe: Recipe) -> str:
+def _gpu(spec: ClassicEngine) -> str:
     """The GPU it is built for: an engine is of one architecture. Raises UsageError when another one is here."""
     here = local_gpus()
-    if recipe.gpu is not None and here and recipe.gpu not in here:
+    if here and spec.gpu.product not in here:
         raise UsageError(
-            f"engine {recipe.name} is meant for {recipe.gpu}, this host has {', '.join(dict.fromkeys(here))}",
+            f"engine {spec.name} is meant for {spec.gpu.product}, this host has {', '.join(dict.fromkeys(here))}",
             hint="an engine runs on the kind of GPU it was built on: change `gpu` in the spec, or build elsewhere",
         )
-    return recipe.gpu or (here[0] if here else "unknown")
+    return spec.gpu.product
 
 
 def _wrapper(request: BuildRequest, shop: Workshop) -> Wrap:
     if request.image is None:
         return lambda step: (step.command, None)
     mounts = [shop.root]
-    if request.recipe.is_local:
-        mounts.append(Path(request.recipe.source).expanduser().resolve())
+    if has_local_weights(request.spec):
+        mounts.append(Path(request.spec.model.source).expanduser().resolve())
     image, program = request.image, request.program
     variables = {name: "" for name in ("HF_TOKEN",) if name in os.environ}
 

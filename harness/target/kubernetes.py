@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from harness.engine.build_commands import Step
+from harness.engine.build_steps import Step
 from harness.target.native_commands import INSIDE, shown
 
 Manifest = dict[str, Any]

@@ -11,20 +11,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
-from harness.engine.build_commands import recipe_of
 from harness.engine.classic import ClassicEngine
 from harness.engine.llmapi import LlmApiEngine, ServeEngine
+from harness.engine.native_repository import serve_yaml
+from harness.engine.spec import NativeSpec
 from harness.engine.version import container_image
 from harness.errors import UsageError
 from harness.target import engine_build, native_commands
 from harness.target.native import Container, ServerStart
+from harness.target.native_commands import INSIDE
 from harness.target.places import cache_folder
 from harness.target.ports import LOOPBACK, Ports
 from harness.target.readiness import Health
 
-NativeSpec = ClassicEngine | LlmApiEngine | ServeEngine
 Progress = Callable[[str], None]
 # The files of a repository, given the folder of the engine (classic) and of the tokenizer, as the server sees them.
 Render = Callable[[ClassicEngine | LlmApiEngine, str], Mapping[str, bytes]]
@@ -56,7 +55,7 @@ def native_start(spec: NativeSpec, place: NativePlace, render: Render, progress:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
     inside = place.on == "container"
-    ports, address = (native_commands.INSIDE, ANY_ADDRESS) if inside else (place.ports, LOOPBACK)
+    ports, address = (INSIDE, ANY_ADDRESS) if inside else (place.ports, LOOPBACK)
     binary = native_commands.TRITON if inside else tritonserver_here()
     world = spec.world_size if isinstance(spec, ClassicEngine) else 1  # the LLM API starts its workers itself
     command = native_commands.tritonserver(binary, repository, ports, address=address, world_size=world)
@@ -78,24 +77,26 @@ def tritonserver_here() -> str:
 
 def _serve(spec: ServeEngine, place: NativePlace) -> ServerStart:
     config = place.root / CONFIG
-    config.write_text(yaml.safe_dump(spec.llm.model_dump(mode="json", exclude_none=True), sort_keys=False))
+    config.write_bytes(serve_yaml(spec))
     inside = place.on == "container"
     if not inside and shutil.which("trtllm-serve") is None:
         raise UsageError(
             "there is no trtllm-serve on PATH",
             hint="`on: process` belongs where TensorRT-LLM is installed; from outside write `on: container`",
         )
-    more = ["--log_level", spec.server.log_level]
-    if spec.server.served_model_name is not None:
-        more += ["--served_model_name", spec.server.served_model_name]
-    if spec.model.tokenizer is not None:
-        more += ["--tokenizer", spec.model.tokenizer]
-    if spec.model.revision is not None:
-        more += ["--revision", spec.model.revision]
-    port, host = (8000, ANY_ADDRESS) if inside else (place.ports.http, LOOPBACK)
-    command = native_commands.trtllm_serve(spec.model.source, config, port, host=host, more=more)
+    port, host = (INSIDE.http, ANY_ADDRESS) if inside else (place.ports.http, LOOPBACK)
+    command = serve_command(spec, config, port=port, host=host)
     health = Health("trtllm-serve", place.ports.http, live="/health", ready="/health")
     return _start(spec, place, command, health, [place.root, *_local(spec)], {place.ports.http: port})
+
+
+def serve_command(spec: ServeEngine, config: Path, *, port: int = INSIDE.http, host: str = ANY_ADDRESS) -> list[str]:
+    """trtllm-serve with everything that is no argument of `LLM()`; those stand in `config`."""
+    more = ["--log_level", spec.server.log_level]
+    given = {"served_model_name": spec.server.served_model_name, "tokenizer": spec.model.tokenizer}
+    given["revision"] = spec.model.revision
+    more += [word for name, value in given.items() if value is not None for word in (f"--{name}", value)]
+    return native_commands.trtllm_serve(spec.model.source, config, port, host=host, more=more)
 
 
 def _start(
@@ -132,7 +133,7 @@ def _in_container(
 def _built(spec: ClassicEngine, progress: Progress) -> Path:
     """The engine in the cache. Raises UsageError when it was not built: a run never builds one by the way."""
     cache = cache_folder() / "trtllm"
-    key = engine_build.key_of(recipe_of(spec), cache, progress)
+    key = engine_build.key_of(spec, cache, progress)
     found = engine_build.find_built(cache, key)
     if found is None:
         raise UsageError(

@@ -18,6 +18,9 @@ from harness.engine.cpu import CpuEngine
 from harness.engine.inspect import differences, expected_values
 from harness.engine.llmapi import LlmApiEngine
 from harness.engine.load import LoadedEngine
+from harness.engine.native_repository import Places, classic_repository, llmapi_repository
+from harness.engine.native_templates import find_templates
+from harness.engine.spec import NativeSpec
 from harness.engine.torch_engine import TorchEngine
 from harness.errors import TargetNotReady, UsageError
 from harness.target import first_token, native, native_commands, private_folder, tritonserver
@@ -26,7 +29,7 @@ from harness.target.endpoint import Endpoint
 from harness.target.launch import READY_LIMIT_S, lay_out, prepare_parts
 from harness.target.model_cache import TOKENIZER
 from harness.target.native import Running, ServerStart
-from harness.target.native_engines import NativePlace, NativeSpec, native_start
+from harness.target.native_engines import NativePlace, native_start
 from harness.target.ports import LOOPBACK, Ports, WantedPorts, choose
 from harness.target.process import Child
 from harness.target.readiness import Health
@@ -142,8 +145,11 @@ def _prepare(
 
 
 def _render(spec: ClassicEngine | LlmApiEngine, engine_dir: str) -> Mapping[str, bytes]:
-    """The rendered repository. Raises UsageError."""
-    raise UsageError(f"the repository of engine {spec.name} (kind {spec.kind}) cannot be rendered yet")
+    """The rendered repository, from NVIDIA's templates where they are at hand. Raises UsageError."""
+    templates = find_templates(spec.kind, None)
+    if isinstance(spec, LlmApiEngine):
+        return llmapi_repository(spec, templates)
+    return classic_repository(spec, Places(engine_dir, spec.model.tokenizer_source), templates)
 
 
 def _tokenizer(spec: NativeSpec) -> Path | None:

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.engine.build_commands import Recipe
+from harness.engine.classic import ClassicEngine
+from harness.engine.inspect import expected_values
 from harness.errors import UsageError
 from harness.target import engine_build
 from harness.target.engine_build import BuildRequest, build
@@ -59,7 +60,6 @@ BUILD = """
     }
     json.dump(config, open(os.path.join(out, "config.json"), "w"))
 """
-EXPECTED = {"version": "1.2.1", "max_batch_size": 64, "max_num_tokens": 4096, "tp_size": 1, "dtype": "bfloat16"}
 
 
 def silent(_: str) -> None:
@@ -83,17 +83,19 @@ def request_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuildRequest:
     tool(tools, "trtllm-build", BUILD)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
-    recipe = Recipe(
-        name="mine",
-        version="1.2.1",
-        source=str(weights),
-        revision=None,
-        checkpoint={"made_by": "convert", "script": "examples/convert.py", "dtype": "bfloat16"},
-        parallelism={"tp_size": 1, "pp_size": 1},
-        build={"max_batch_size": 64, "max_num_tokens": 4096},
-        gpu=None,
+    spec = ClassicEngine.model_validate(
+        {
+            "kind": "classic",
+            "name": "mine",
+            "tensorrt_llm_version": "1.2.1",
+            "model": {"source": str(weights)},
+            "gpu": {"product": "NVIDIA H100 80GB HBM3", "memory_gib": 80.0},
+            "checkpoint": {"made_by": "convert", "script": "examples/convert.py"},
+            "build": {"max_batch_size": 64, "max_num_tokens": 4096, "max_seq_len": 2048},
+            "serving": {"enable_kv_cache_reuse": False},
+        }
     )
-    return BuildRequest(recipe, EXPECTED, tmp_path / "cache", str(tools))
+    return BuildRequest(spec, expected_values(spec), tmp_path / "cache", str(tools))
 
 
 def left(request: BuildRequest) -> list[str]:
@@ -118,7 +120,8 @@ def test_a_build_is_read_back_kept_and_not_repeated(request_: BuildRequest, tmp_
     assert {file.name for file in place.iterdir()} == {"config.json", "rank0.engine", "built.json"}
     note = json.loads((place / "built.json").read_text())
     assert set(note["steps_s"]) == {"convert", "trtllm-build"}
-    assert note["not_compared"] == []
+    assert "reduce_fusion" in note["not_compared"], "the constructed config.json does not tell it"
+    assert "max_batch_size" not in note["not_compared"]
     assert any(line.startswith("2 of 2: trtllm-build") for line in said)
     assert build(request_, silent) == (place, False)
     assert calls(tmp_path) == 1
@@ -126,7 +129,7 @@ def test_a_build_is_read_back_kept_and_not_repeated(request_: BuildRequest, tmp_
 
 def test_other_weights_under_the_same_name_are_another_engine(request_: BuildRequest, tmp_path: Path) -> None:
     first, _ = build(request_, silent)
-    (Path(request_.recipe.source) / "model.safetensors").write_bytes(b"other weights")
+    (Path(request_.spec.model.source) / "model.safetensors").write_bytes(b"other weights")
     second, is_new = build(request_, silent)
     assert is_new
     assert first != second
@@ -175,9 +178,10 @@ def test_a_build_that_is_killed_leaves_nothing_that_looks_finished_and_no_proces
     program = f"""
         import sys
         from pathlib import Path
-        from harness.engine.build_commands import Recipe
+        from harness.engine.classic import ClassicEngine
         from harness.target.engine_build import BuildRequest, build
-        build(BuildRequest({request_.recipe!r}, {{}}, Path({str(request_.cache)!r}), {request_.tensorrt_llm!r}), print)
+        spec = ClassicEngine.model_validate_json({request_.spec.model_dump_json()!r})
+        build(BuildRequest(spec, {{}}, Path({str(request_.cache)!r}), {request_.tensorrt_llm!r}), print)
     """
     variables = {**os.environ, "BUILD_MODE": "hangs", "PYTHONPATH": os.pathsep.join(sys.path)}
     builder = subprocess.Popen(
@@ -193,7 +197,7 @@ def test_a_build_that_is_killed_leaves_nothing_that_looks_finished_and_no_proces
     while identify(tool_pid) is not None and time.monotonic() < deadline:
         time.sleep(0.05)
     assert identify(tool_pid) is None
-    key = engine_build.key_of(request_.recipe, request_.cache, silent)
+    key = engine_build.key_of(request_.spec, request_.cache, silent)
     assert engine_build.find_built(request_.cache, key) is None
     place, is_new = build(request_, silent)
     assert is_new

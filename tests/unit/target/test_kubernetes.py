@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from harness.engine.build_commands import Step
+from harness.engine.build_steps import Step
 from harness.target.kubernetes import Deployed, build_job, serving, to_yaml
 
 DEPLOYED = Deployed(
