@@ -67,7 +67,7 @@ def build(
         click.echo(_job(spec, image or default_image(spec.tensorrt_llm_version), checkout), nl=False)
         return
     if dry_run:
-        shop = engine_build.Workshop(kept_in / "(temporary folder)")
+        shop = engine_build.Workshop(kept_in / "TEMPORARY")
         for step in steps(spec, engine_build.places_in(shop, spec, checkout)):
             click.echo(f"# {step.name}\n{shown(step.command)}\n")
         return

@@ -56,7 +56,10 @@ def build_job(name: str, image: str, steps: Sequence[Step], deployed: Deployed) 
 
     The engine is written beside its place and renamed at the end, as on this machine.
     """
-    script = "\n".join(["set -euo pipefail", *(f"echo 'step: {step.name}'\n{shown(step.command)}" for step in steps)])
+    fresh = f"rm -rf {' '.join(step.makes for step in steps if step.name != 'download')}"
+    script = "\n".join(
+        ["set -euo pipefail", fresh, *(f"echo 'step: {step.name}'\n{shown(step.command)}" for step in steps)]
+    )
     final = steps[-1].makes.removesuffix(".partial")
     script += f"\nrm -rf {final}\nmv {steps[-1].makes} {final}\n"
     pod = _pod(deployed, {"command": ["/bin/bash", "-c", script], "image": image, "name": "build"})
@@ -73,7 +76,18 @@ def build_job(name: str, image: str, steps: Sequence[Step], deployed: Deployed) 
 
 def to_yaml(manifests: Sequence[Manifest]) -> str:
     """One YAML stream for `kubectl apply -f -`."""
-    return yaml.safe_dump_all(manifests, sort_keys=False, width=100)
+    return yaml.dump_all(manifests, Dumper=_Readable, sort_keys=False, width=100)
+
+
+class _Readable(yaml.SafeDumper):
+    """Writes text of several lines as a block, so that a script can be read."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Readable.add_representer(str, _text)
 
 
 def _deployment(deployed: Deployed) -> Manifest:
