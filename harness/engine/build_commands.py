@@ -1,4 +1,4 @@
-"""The commands that build a classic engine: checkpoint, then `trtllm-build`. Pure; every value of the spec is written out."""
+"""The commands that build a classic engine: checkpoint, then `trtllm-build`, with every value written out. Pure."""
 
 from __future__ import annotations
 

@@ -29,6 +29,8 @@ class TritonOfLlmApi(Strict):
 
     @model_validator(mode="after")
     def _each_instance_has_gpus(self) -> TritonOfLlmApi:
+        if self.gpu_device_ids is None and self.instance_count > 1:
+            raise mistake("several instances need gpu_device_ids, or all would use the same GPUs", "instance_count")
         groups = 1 if self.gpu_device_ids is None else self.gpu_device_ids.count(";") + 1
         if groups != self.instance_count:
             raise mistake(f"names the GPUs of {groups} instances, there are {self.instance_count}", "gpu_device_ids")

@@ -1,7 +1,7 @@
 """Templates of TensorRT-LLM's Triton repositories: NVIDIA's own where they are at hand, else ours. Reads files only.
 
-NVIDIA's follow `fill_template.py`: `${name}` anywhere in a config.pbtxt. A name that nothing fills is an error here, not
-text that reaches Triton, where TensorRT-LLM would fall back to a default with a line in its log.
+NVIDIA's follow `fill_template.py`: `${name}` anywhere in a config.pbtxt. A name that nothing fills is an error here,
+not text that reaches Triton, where TensorRT-LLM would fall back to a default with a line in its log.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The Triton model `tensorrt_llm` of the LLM-API contract: text in, text out, on TensorRT-LLM's `LLM()`.
 
-Written from the documented LLM API and never run on a real TensorRT-LLM: where NVIDIA's own model is at hand, render with
-it (`harness engine render SPEC --templates`). model.yaml beside this file holds the arguments of `LLM()` and, under
-triton_config, what Triton has to know. Each response holds the whole text so far; every output is text, as upstream's.
+Written from the documented LLM API and never run on a real TensorRT-LLM: where NVIDIA's own model is at hand, render
+with it (`harness engine render SPEC --templates`). model.yaml beside this file holds the arguments of `LLM()`, and what
+Triton has to know under triton_config. Each response holds the whole text so far; every output is text, as upstream's.
 """
 
 from __future__ import annotations
