@@ -364,3 +364,46 @@ checkpoint: {{made_by: convert}}
 build: {{max_batch_size: 64, max_num_tokens: 4096, max_seq_len: 2048}}
 serving: {{enable_kv_cache_reuse: false}}
 """
+
+
+LLMAPI_SPEC = """\
+kind: llmapi
+name: api
+tensorrt_llm_version: "1.2.1"
+model: {source: /models/mine}
+gpu: {product: NVIDIA H200, memory_gib: 141}
+llm: {max_batch_size: 64, max_num_tokens: 8192, kv_cache_config: {enable_block_reuse: false}}
+"""
+REAL_TRITON = """
+    import os, sys
+    os.environ["PATH"] = {path!r} + ":" + os.environ["PATH"]
+    os.environ["LD_LIBRARY_PATH"] = {libraries!r}
+    more = ["--backend-directory=" + {backends!r}, "--allow-gpu-metrics=false"]
+    os.execv({binary!r}, [{binary!r}, *sys.argv[1:], *more])
+"""
+
+
+def test_a_rendered_llm_api_model_on_a_triton_without_tensorrt_llm_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real tritonserver and the repository as it would be deployed; only TensorRT-LLM itself is not there."""
+    environment, folder = prepare(silent), ServerFolder(tmp_path / "server")
+    folder.root.mkdir()
+    tritonserver.lay_out(folder, environment, {})
+    source = REAL_TRITON.format(
+        path=str(environment.root / "bin"),
+        libraries=str(folder.libraries),
+        backends=str(folder.backends),
+        binary=str(tritonserver.binary(environment)),
+    )
+    script(tmp_path, "tritonserver", source)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (tmp_path / "api.yaml").write_text(LLMAPI_SPEC)
+    spec = str(tmp_path / "api.yaml")
+    target = EngineTarget.model_validate({"engine": spec, "on": "process", "model": "tensorrt_llm"})
+    with (
+        pytest.raises(TargetNotReady, match="No module named 'tensorrt_llm'") as caught,
+        open_target(target, progress=silent, log=tmp_path / "log"),
+    ):
+        pass
+    assert "use NVIDIA's container with TensorRT-LLM" in (caught.value.hint or "")
