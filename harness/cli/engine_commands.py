@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from harness.cli.engine_build_command import build, manifests
+from harness.cli.engine_inspect_command import inspect
 from harness.cli.engine_render_command import render
 from harness.engine.load import load_engine
 from harness.errors import UsageError
@@ -21,10 +23,11 @@ FOLLOW_S = 0.25
 
 @click.group("engine")
 def engine() -> None:
-    """Start engines on this machine, look at them, stop them; render the files to deploy one elsewhere."""
+    """Start engines on this machine, look at them, stop them; build, inspect, render and deploy TensorRT-LLM's."""
 
 
-engine.add_command(render)
+for command in (build, inspect, render, manifests):
+    engine.add_command(command)
 
 
 @engine.command("up")

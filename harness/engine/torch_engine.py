@@ -26,6 +26,7 @@ NOT_IN_TORCH = {
     "sink_token_length": "it attends to the whole sequence",
     "decoding_mode": "it has no speculative decoding and no beam search",
     "enable_trt_overlap": "it computes and schedules in turn",
+    "cuda_graph_mode": "it replays no CUDA graphs",
     "multi_block_mode": "that is a kernel choice of TensorRT-LLM",
     "gpu_device_ids": "it runs on one device: write `device: cuda:1`",
     "max_queue_delay_microseconds": "requests are batched by the engine, step by step, never held back",
@@ -55,7 +56,6 @@ class TorchSettings(Strict):
         description="guaranteed_no_evict admits a request only when prompt and whole output fit the cache; "
         "max_utilization admits while there is room and may compute a request again",
     )
-    cuda_graph_mode: bool = Field(False, description="replay decode steps as CUDA graphs; refused on device cpu")
     max_queue_size: NonNegativeInt = Field(
         0, le=1_048_576, description="requests that may wait; more are rejected with an error; 0: any number may wait"
     )
@@ -91,7 +91,7 @@ class TorchSettings(Strict):
 class TorchEngine(Strict):
     """A random-weight Llama batched continuously by PyTorch, behind TensorRT-LLM's tensor contract."""
 
-    kind: Literal["torch"] = Field(description="`torch`: PyTorch with transformers' continuous batching")
+    kind: Literal["torch"] = Field(description="`torch`: our own continuous batching in PyTorch")
     name: Slug = Field(description="name in reports and baselines; equals the file's name")
     description: str = Field("", description="one sentence for people: what this engine is for")
     model: ModelShape
@@ -119,6 +119,4 @@ class TorchEngine(Strict):
             raise mistake(
                 "is a setting of tensorrt_llm_bls, which contract llmapi does not have", "settings", "accumulate_tokens"
             )
-        if self.device == "cpu" and self.settings.cuda_graph_mode:
-            raise mistake("device cpu has no CUDA graphs", "settings", "cuda_graph_mode")
         return self

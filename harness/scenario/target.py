@@ -37,10 +37,13 @@ class EngineTarget(Strict):
     model: Literal["ensemble", "tensorrt_llm", "tensorrt_llm_bls"] = Field(
         "ensemble",
         description="the Triton model asked: `ensemble` and `tensorrt_llm_bls` take text, `tensorrt_llm` takes token "
-        "ids; an engine with contract llmapi has only `tensorrt_llm`, which then takes text",
+        "ids; an engine with contract llmapi has only `tensorrt_llm`, which then takes text; an engine of kind serve "
+        "has one model and asks for that",
     )
-    protocol: Literal["triton_grpc", "triton_http"] = Field(
-        "triton_grpc", description="how to talk to it: Triton's streaming gRPC, or its HTTP `generate_stream`"
+    protocol: ProtocolName = Field(
+        "triton_grpc",
+        description="how to talk to it: Triton's streaming gRPC, or its HTTP `generate_stream`; an engine of kind "
+        "serve needs one of OpenAI's",
     )
 
 

@@ -22,7 +22,7 @@ EXIT_TIMEOUT_S = 10
 
 def tritonserver(
     binary: str,
-    repository: Path,
+    repository: Path | str,
     ports: Ports,
     *,
     address: str = LOOPBACK,

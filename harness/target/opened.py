@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.engine.cpu import CpuEngine
+from harness.engine.inspect import expected_values
+from harness.engine.llmapi import ServeEngine
 from harness.engine.load import LoadedEngine, load_engine
 from harness.engine.spec import EngineSpec
 from harness.engine.torch_engine import TorchEngine
@@ -50,10 +52,12 @@ def open_target(
         return
     engine = load_engine(target.engine)
     _require_place(engine, target.on)
-    _require_model(engine, target.model)
+    _require_protocol(engine, target.protocol)
+    model = engine.spec.models[0] if isinstance(engine.spec, ServeEngine) else target.model
+    _require_model(engine, model)
     if target.on != "embedded":
         place = log or new_log(engine.spec.name)
-        with native_server(engine, target.on, target.model, target.protocol, log=place, progress=progress) as server:
+        with native_server(engine, target.on, model, target.protocol, log=place, progress=progress) as server:
             yield OpenTarget(
                 endpoint=server.endpoint,
                 deployment=_engine_deployment(engine, target.on, server.endpoint, server.said, server.start_phases),
@@ -91,6 +95,16 @@ def _require_place(engine: LoadedEngine, on: str) -> None:
         raise UsageError(
             f"engine {name} (kind {kind}) needs TensorRT-LLM: the embedded Triton has none",
             hint="write `on: process` (tritonserver or trtllm-serve on this machine) or `on: container`",
+        )
+
+
+def _require_protocol(engine: LoadedEngine, protocol: str) -> None:
+    speaks_openai = isinstance(engine.spec, ServeEngine)
+    if speaks_openai != protocol.startswith("openai_"):
+        fitting = "openai_completions or openai_chat" if speaks_openai else "triton_grpc or triton_http"
+        raise UsageError(
+            f"engine {engine.spec.name} (kind {engine.spec.kind}) does not speak {protocol}",
+            hint=f"write `protocol: {fitting.partition(' ')[0]}` in the scenario's target; it speaks {fitting}",
         )
 
 
@@ -133,6 +147,7 @@ def _engine_deployment(
         server=_server(said),
         not_available=dict(said.not_available),
         settings={**said.settings, **_settings(spec)},
+        gpu_count=_gpu_count(spec),
         token_count_source=token_count_source(said.contract, endpoint),
     )
 
@@ -140,7 +155,17 @@ def _engine_deployment(
 def _settings(spec: EngineSpec) -> dict[str, object]:
     if isinstance(spec, CpuEngine | TorchEngine):
         return {**spec.settings.model_dump(mode="json"), "threads": spec.threads, "contract": spec.contract}
-    return spec.model_dump(mode="json", exclude={"name", "description"}, exclude_none=True)
+    said = {name: value for name, value in expected_values(spec).items() if not isinstance(value, tuple)}
+    return {**{name: value for name, value in said.items() if value is not None}, "contract": spec.contract}
+
+
+def _gpu_count(spec: EngineSpec) -> int | None:
+    """GPUs that the server uses; None without one."""
+    if isinstance(spec, CpuEngine):
+        return None
+    if isinstance(spec, TorchEngine):
+        return None if spec.device == "cpu" else 1
+    return spec.gpu_count
 
 
 def _attach_deployment(endpoint: Endpoint, said: Description) -> Deployment:

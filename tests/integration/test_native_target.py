@@ -7,10 +7,10 @@ import stat
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from harness.engine import repository
 from harness.engine.spec import EngineSpec
@@ -18,7 +18,7 @@ from harness.errors import TargetNotReady, UsageError
 from harness.scenario.target import EngineTarget
 from harness.target import launch, native, native_commands, tritonserver
 from harness.target.native import Container, ServerStart
-from harness.target.opened import OpenTarget, open_target
+from harness.target.opened import open_target
 from harness.target.ports import LOOPBACK, Ports, WantedPorts, choose
 from harness.target.process import identify
 from harness.target.readiness import Health
@@ -38,12 +38,6 @@ def alive(pids: tuple[int, ...]) -> list[int]:
     return [pid for pid in pids if identify(pid) is not None]
 
 
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenTarget]:
-    with open_target(ON_PROCESS, progress=silent, log=tmp_path_factory.mktemp("log") / "triton.log") as target:
-        yield target
-
-
 def bring_up(start: ServerStart, log: Path, limit_s: float = 30) -> native.Running:
     return native.bring_up(start, log, limit_s=limit_s, progress=silent, phases=StartPhases())
 
@@ -59,8 +53,17 @@ def script(folder: Path, name: str, source: str) -> Path:
 # --- a real server ---------------------------------------------------------------------------------------------------
 
 
-def test_every_phase_of_the_start_is_timed_in_its_order(opened: OpenTarget) -> None:
-    phases = opened.deployment.start_phases
+def test_a_real_server_times_its_start_says_what_it_is_and_leaves_no_process_behind(tmp_path: Path) -> None:
+    with open_target(ON_PROCESS, progress=silent, log=tmp_path / "triton.log") as target:
+        pids, deployment = target.endpoint.server_pids, target.deployment
+        assert target.check_alive() is None
+        assert alive(pids) == list(pids)
+        assert len(pids) >= 5, "Triton, three stubs, the engine process"
+    assert alive(pids) == []
+    assert deployment.kind == "process"
+    assert deployment.settings["max_batch_size"] == 16
+    assert deployment.server["version"] == "2.51.0"
+    phases = deployment.start_phases
     order = ["process", "live", "ready", "first_token"]
     assert [phases[name] for name in order] == sorted(phases[name] for name in order)
     assert phases["process"] == 0.0 < phases["live"]
@@ -68,21 +71,6 @@ def test_every_phase_of_the_start_is_timed_in_its_order(opened: OpenTarget) -> N
     loads = {name: span for name, span in phases.items() if name.startswith("load:")}
     assert set(loads) == {"load:ensemble", "load:tensorrt_llm", "load:tensorrt_llm_bls"}
     assert all(0 < span <= phases["ready"] for span in loads.values()), "no model loads for longer than all takes"
-
-
-def test_the_deployment_says_that_it_is_a_process_and_what_it_serves(opened: OpenTarget) -> None:
-    assert opened.deployment.kind == "process"
-    assert opened.deployment.settings["max_batch_size"] == 16
-    assert opened.deployment.server["version"] == "2.51.0"
-    assert opened.check_alive() is None
-    assert len(alive(opened.endpoint.server_pids)) >= 5
-
-
-def test_a_process_target_leaves_no_process_behind(tmp_path: Path) -> None:
-    with open_target(ON_PROCESS, progress=silent, log=tmp_path / "log") as target:
-        pids = target.endpoint.server_pids
-        assert alive(pids) == list(pids)
-    assert alive(pids) == []
 
 
 def test_an_engine_of_ours_has_no_container_and_no_cluster(tmp_path: Path) -> None:
@@ -248,3 +236,174 @@ def test_only_rank_0_of_several_processes_serves() -> None:
     assert "--allow-grpc=false" in second
     assert "prefix0_" in first
     assert "prefix1_" in second
+
+
+SERVE_SPEC = """\
+kind: serve
+name: mine
+tensorrt_llm_version: "1.2.1"
+model: {source: /models/mine}
+gpu: {product: NVIDIA H200, memory_gib: 141}
+llm: {max_batch_size: 64, max_num_tokens: 8192, kv_cache_config: {enable_block_reuse: false}}
+server: {served_model_name: mine-8b}
+"""
+TRTLLM_SERVE = """
+    import http.server, json, os, pathlib, sys, time
+    import yaml
+    here = pathlib.Path(__file__).parent
+    said = dict(zip(sys.argv[2::2], sys.argv[3::2]))
+    (here / "arguments").write_text(yaml.safe_dump([sys.argv[1], said, yaml.safe_load(open(said["--config"]))]))
+    print("constructed trtllm-serve, never the real one", flush=True)
+    time.sleep(0.3)
+    asked = 0
+    class Api(http.server.BaseHTTPRequestHandler):
+        def answer(self, content, status=200):
+            body = content if isinstance(content, bytes) else json.dumps(content).encode()
+            self.send_response(status); self.send_header("Content-Length", str(len(body))); self.end_headers()
+            self.wfile.write(body)
+        def do_GET(self):
+            name = os.environ.get("SERVED") or said["--served_model_name"]
+            answers = {"/health": {}, "/version": {"version": "1.2.1"}, "/v1/models": {"data": [{"id": name}]}}
+            self.answer(answers.get(self.path, {}), 200 if self.path in answers else 404)
+        def do_POST(self):
+            global asked
+            asked += 1
+            time.sleep(0.4 if asked == 1 else 0.05)
+            if os.environ.get("EMPTY"):
+                return self.answer(b"data: [DONE]\\n\\n")
+            self.answer(b'data: {"choices": [{"text": "a"}]}\\n\\ndata: [DONE]\\n\\n')
+        def log_message(self, *words): pass
+    http.server.HTTPServer(("127.0.0.1", int(said["--port"])), Api).serve_forever()
+"""
+
+
+@pytest.fixture
+def serve_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineTarget:
+    """A spec of trtllm-serve, and a constructed program of that name on PATH, never the real one."""
+    (tmp_path / "mine.yaml").write_text(SERVE_SPEC)
+    script(tmp_path, "trtllm-serve", TRTLLM_SERVE)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    spec = str(tmp_path / "mine.yaml")
+    return EngineTarget.model_validate({"engine": spec, "on": "process", "protocol": "openai_completions"})
+
+
+def test_trtllm_serve_gets_the_spec_s_arguments_and_is_warm_when_its_answers_no_longer_get_faster(
+    serve_target: EngineTarget, tmp_path: Path
+) -> None:
+    with open_target(serve_target, progress=silent, log=tmp_path / "log") as target:
+        source, flags, arguments = yaml.safe_load((tmp_path / "arguments").read_text())
+        phases = target.deployment.start_phases
+        assert target.endpoint.model == "mine-8b"
+        assert target.deployment.gpu_count == 1
+        assert target.deployment.settings["max_batch_size"] == 64
+        pids = target.endpoint.server_pids
+    assert source == "/models/mine"
+    assert flags["--served_model_name"] == "mine-8b"
+    assert flags["--host"] == LOOPBACK
+    assert arguments["max_batch_size"] == 64
+    assert arguments["kv_cache_config"]["enable_block_reuse"] is False
+    assert phases["live"] >= 0.3
+    assert phases["first_token"] - phases["ready"] >= 0.4, "the first answer is slow"
+    assert phases["warm"] > phases["first_token"]
+    assert alive(pids) == []
+
+
+def test_trtllm_serve_with_another_model_is_said(
+    serve_target: EngineTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVED", "other-8b")
+    reason = "no model 'mine-8b'; its models: other-8b"
+    with pytest.raises(TargetNotReady, match=reason), open_target(serve_target, progress=silent, log=tmp_path / "log"):
+        pass
+
+
+def test_a_ready_server_that_answers_nothing_is_not_ready(
+    serve_target: EngineTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMPTY", "1")
+    with (
+        pytest.raises(TargetNotReady, match="does not answer a request of 2 tokens"),
+        open_target(serve_target, progress=silent, log=tmp_path / "log"),
+    ):
+        pass
+
+
+def test_an_engine_of_trtllm_serve_needs_openai_s_protocol_and_another_place_than_embedded(
+    serve_target: EngineTarget, tmp_path: Path
+) -> None:
+    for changed, hint in (({"protocol": "triton_grpc"}, "openai_completions"), ({"on": "embedded"}, "on: process")):
+        target = EngineTarget.model_validate({**serve_target.model_dump(), **changed})
+        with pytest.raises(UsageError) as caught, open_target(target, progress=silent, log=tmp_path / "log"):
+            pass
+        assert hint in (caught.value.hint or "")
+
+
+def test_a_classic_engine_that_was_not_built_names_the_command_that_builds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "classic.yaml").write_text(CLASSIC_SPEC.format(source=tmp_path / "weights"))
+    target = EngineTarget.model_validate({"engine": str(tmp_path / "classic.yaml"), "on": "container"})
+    with (
+        pytest.raises(UsageError, match="the engine of classic has not been built") as caught,
+        open_target(target, progress=silent, log=tmp_path / "log"),
+    ):
+        pass
+    assert "harness engine build classic" in (caught.value.hint or "")
+
+
+CLASSIC_SPEC = """\
+kind: classic
+name: classic
+tensorrt_llm_version: "1.2.1"
+model: {{source: {source}}}
+gpu: {{product: NVIDIA H100 80GB HBM3, memory_gib: 80}}
+checkpoint: {{made_by: convert}}
+build: {{max_batch_size: 64, max_num_tokens: 4096, max_seq_len: 2048}}
+serving: {{enable_kv_cache_reuse: false}}
+"""
+
+
+LLMAPI_SPEC = """\
+kind: llmapi
+name: api
+tensorrt_llm_version: "1.2.1"
+model: {source: /models/mine}
+gpu: {product: NVIDIA H200, memory_gib: 141}
+llm: {max_batch_size: 64, max_num_tokens: 8192, kv_cache_config: {enable_block_reuse: false}}
+"""
+REAL_TRITON = """
+    import os, sys
+    os.environ["PATH"] = {path!r} + ":" + os.environ["PATH"]
+    os.environ["LD_LIBRARY_PATH"] = {libraries!r}
+    more = ["--backend-directory=" + {backends!r}, "--allow-gpu-metrics=false"]
+    os.execv({binary!r}, [{binary!r}, *sys.argv[1:], *more])
+"""
+
+
+def test_a_rendered_llm_api_model_on_a_triton_without_tensorrt_llm_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real tritonserver and the repository as it would be deployed; only TensorRT-LLM itself is not there."""
+    environment, folder = prepare(silent), ServerFolder(tmp_path / "server")
+    folder.root.mkdir()
+    tritonserver.lay_out(folder, environment, {})
+    source = REAL_TRITON.format(
+        path=str(environment.root / "bin"),
+        libraries=str(folder.libraries),
+        backends=str(folder.backends),
+        binary=str(tritonserver.binary(environment)),
+    )
+    script(tmp_path, "tritonserver", source)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (tmp_path / "api.yaml").write_text(LLMAPI_SPEC)
+    spec = str(tmp_path / "api.yaml")
+    target = EngineTarget.model_validate({"engine": spec, "on": "process", "model": "tensorrt_llm"})
+    with (
+        pytest.raises(TargetNotReady, match="No module named 'tensorrt_llm'") as caught,
+        open_target(target, progress=silent, log=tmp_path / "log"),
+    ):
+        pass
+    assert "use NVIDIA's container with TensorRT-LLM" in (caught.value.hint or "")
