@@ -7,11 +7,14 @@ TensorRT engine. Expectations come from the tokenizer and from asking `tensorrt_
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 pytest.importorskip("tritonclient.grpc")
@@ -145,6 +148,41 @@ def test_bls_answers_a_budget_of_nothing_with_the_traceback_that_names_it(client
     answer = client.ask("tensorrt_llm_bls", text_input=PROMPT, max_tokens=0, stream=True)
     assert "max_tokens must be a single value > 0" in str(answer.error)
     assert "Traceback" in str(answer.error)
+
+
+SCENARIO = """
+version: 1
+name: rendered
+target:
+  attach: {{url: "{url}", model: {model}, tokenizer: "{tokenizer}"}}
+workload:
+  input_tokens: 40
+  output_tokens: 12
+load:
+  kind: closed_loop
+  concurrency: 2
+phases:
+  warm_up_s: 0.5
+  window_s: 1.5
+"""
+
+
+def test_harness_run_measures_the_rendered_ensemble_as_it_would_a_real_one(
+    server: EmbeddedServer, model_dir: Path, tmp_path: Path
+) -> None:
+    values = {"url": server.grpc_url, "model": "ensemble", "tokenizer": model_dir / "tokenizer.json"}
+    (tmp_path / "rendered.yaml").write_text(SCENARIO.format(**values))
+    command = [sys.executable, "-m", "harness.cli.main", "run", "rendered.yaml", "--allow-invalid", "--runs", "runs"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (file,) = (tmp_path / "runs").glob("*/requests.parquet")
+    rows = pd.read_parquet(file)
+    window = rows[rows["phase"] == "window"]
+    assert len(window) > 0
+    assert set(window["outcome"]) == {"ok"}
+    assert set(window["input_tokens_server"]) == {40}
+    assert set(window["output_tokens_server"]) == {12}
+    assert set(window["chunk_offsets_ns"].map(len)) == {12}
 
 
 # --- the LLM-API model of ours, on a stand-in for `LLM()` ------------------------------------------------------------
