@@ -118,7 +118,7 @@ def _chosen(name: str | None, everything: bool) -> list[StartedEngine]:
     known = ", ".join(record.name for record in records) or "none"
     if name is None:
         raise UsageError("say which engine", hint=f"started with `harness engine up`: {known}")
-    chosen = [record for record in records if record.name == Path(name).stem]
+    chosen = [record for record in records if record.name == Path(name).name.removesuffix(".yaml")]
     if not chosen:
         raise UsageError(f"no engine {name!r} was started", hint=f"started with `harness engine up`: {known}")
     return chosen

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 NOISE = re.compile(r"CudaDriverHelper has not been initialized|Unable to allocate pinned system memory")
 
 SEEN = "seen in tritonserver 2.51"
+SEEN_DOCKER = "seen in docker 28"
 FACTS = "TensorRT-LLM's source, documentation or issues"
 FROM_MEMORY = "from memory of TensorRT's and CUDA's own messages, not looked up"
 
@@ -54,6 +55,18 @@ def _pattern(expression: str, sentence: str, advice: str, source: str, *, case: 
 
 
 PATTERNS: tuple[FailurePattern, ...] = (
+    _pattern(
+        r"[Cc]annot connect to the Docker daemon",
+        "docker's daemon does not run, or this user may not talk to it",
+        "start it (systemctl start docker), join the group docker, or use podman",
+        SEEN_DOCKER,
+    ),
+    _pattern(
+        r"could not select device driver .* with capabilities: \[\[gpu\]\]",
+        "docker cannot hand out GPUs",
+        "install the NVIDIA container toolkit and restart docker",
+        FROM_MEMORY,
+    ),
     _pattern(
         r"maxTokensInPagedKvCache \((?P<tokens>\d+)\) must be large enough to process at least 1 sequence",
         "the KV cache holds {tokens} tokens, fewer than one request of full length needs",

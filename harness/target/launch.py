@@ -89,9 +89,10 @@ class Parts:
 
 def prepare_parts(engine: LoadedEngine, progress: Progress) -> Parts:
     """The environment and the model, made when they are not there yet. Raises UsageError."""
-    library = LIBRARIES[engine.spec.kind]
+    spec = engine.embedded
+    library = LIBRARIES[spec.kind]
     environment = prepare(progress, library)
-    return Parts(environment, prepare_model(engine.embedded.model, environment, progress, library))
+    return Parts(environment, prepare_model(spec.model, environment, progress, library))
 
 
 def lay_out(engine: LoadedEngine, parts: Parts, folder: ServerFolder) -> None:

@@ -23,6 +23,11 @@ OUT_OF_MEMORY = (
     "error in ::cudaMallocAsync(ptr, n, mMemPool->getPool(), mCudaStream->get()): out of memory"
 )
 TEXTS = [
+    (
+        "docker: Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is it running?",
+        "daemon does not run",
+    ),
+    ('docker: could not select device driver "" with capabilities: [[gpu]].', "docker cannot hand out GPUs"),
     (KV_TOO_SMALL, "the KV cache holds 1024 tokens, fewer than one request of full length needs"),
     (OUT_OF_MEMORY, "the GPU has too little free memory to load the engine"),
     ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "the GPU has too little free memory"),
