@@ -7,9 +7,14 @@ TensorRT engine. Expectations come from the tokenizer and from asking `tensorrt_
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 pytest.importorskip("tritonclient.grpc")
@@ -18,7 +23,7 @@ from embedded_server import SETTINGS, EmbeddedServer, build_model, server_python
 from tokenizers import Tokenizer
 
 from harness.engine.load import load_engine
-from harness.engine.native_repository import Places, classic_repository
+from harness.engine.native_repository import Places, classic_repository, llmapi_repository
 from harness.engine.native_templates import find_templates
 
 pytestmark = pytest.mark.integration
@@ -41,12 +46,12 @@ class RenderedServer(EmbeddedServer):
         return repository
 
 
-def rendered(model_dir: Path) -> dict[str, bytes]:
+def rendered(model_dir: Path, **more: object) -> dict[str, bytes]:
     """A shipped spec with few processes: two cores, not a GPU host."""
     spec = load_engine("llama-3.1-8b-fp8-h100").spec
     few = {"preprocessing_instance_count": 1, "postprocessing_instance_count": 1, "bls_instance_count": 1}
     few |= {"triton_max_batch_size": int(SETTINGS["triton_max_batch_size"])}
-    spec = spec.model_copy(update={"serving": spec.serving.model_copy(update=few)})
+    spec = spec.model_copy(update={"serving": spec.serving.model_copy(update={**few, **more})})
     return classic_repository(spec, Places("/engines/none", str(model_dir)), find_templates("classic", None))
 
 
@@ -115,6 +120,11 @@ def test_bls_streams_each_step_and_ends_with_an_empty_final_response(client: Cli
     assert answer.output_names() == set()
 
 
+def test_bls_accumulates_when_its_parameter_says_so(model_dir: Path) -> None:
+    files = rendered(model_dir, accumulate_tokens=True)
+    assert b'"accumulate_tokens" value { string_value: "true" }' in files["tensorrt_llm_bls/config.pbtxt"]
+
+
 def test_stop_words_reach_the_engine_as_ids(client: Client, tokenizer: Tokenizer) -> None:
     ids = tokenizer.encode(PROMPT).ids
     tokens = client.tokens(ids, 12, end_id=-1).tokens()
@@ -138,3 +148,109 @@ def test_bls_answers_a_budget_of_nothing_with_the_traceback_that_names_it(client
     answer = client.ask("tensorrt_llm_bls", text_input=PROMPT, max_tokens=0, stream=True)
     assert "max_tokens must be a single value > 0" in str(answer.error)
     assert "Traceback" in str(answer.error)
+
+
+SCENARIO = """
+version: 1
+name: rendered
+target:
+  attach: {{url: "{url}", model: {model}, tokenizer: "{tokenizer}"}}
+workload:
+  input_tokens: 40
+  output_tokens: 12
+load:
+  kind: closed_loop
+  concurrency: 2
+phases:
+  warm_up_s: 0.5
+  window_s: 1.5
+"""
+
+
+def test_harness_run_measures_the_rendered_ensemble_as_it_would_a_real_one(
+    server: EmbeddedServer, model_dir: Path, tmp_path: Path
+) -> None:
+    values = {"url": server.grpc_url, "model": "ensemble", "tokenizer": model_dir / "tokenizer.json"}
+    (tmp_path / "rendered.yaml").write_text(SCENARIO.format(**values))
+    command = [sys.executable, "-m", "harness.cli.main", "run", "rendered.yaml", "--allow-invalid", "--runs", "runs"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (file,) = (tmp_path / "runs").glob("*/requests.parquet")
+    rows = pd.read_parquet(file)
+    window = rows[rows["phase"] == "window"]
+    assert len(window) > 0
+    assert set(window["outcome"]) == {"ok"}
+    assert set(window["input_tokens_server"]) == {40}
+    assert set(window["output_tokens_server"]) == {12}
+    assert set(window["chunk_offsets_ns"].map(len)) == {12}
+
+
+# --- the LLM-API model of ours, on a stand-in for `LLM()` ------------------------------------------------------------
+
+# TensorRT-LLM cannot be had here: this has its names and answers with the words of the prompt. It shows that our
+# model.py and the rendered files fit Triton, not that they fit TensorRT-LLM.
+STAND_IN = """
+import asyncio, json, os, types
+class SamplingParams:
+    def __init__(self, **given): self.given = given
+class Result:
+    def __init__(self, prompt, params):
+        self.words, self.aborted = prompt.split()[: params.given.get("max_tokens", 32)], False
+    def step(self, count):
+        ended = count == len(self.words)
+        one = types.SimpleNamespace(text=" ".join(self.words[:count]), finish_reason="length" if ended else None,
+                                    stop_reason=None, cumulative_logprob=-1.5)
+        return types.SimpleNamespace(outputs=[one])
+    async def __aiter__(self):
+        for count in range(1, len(self.words) + 1):
+            await asyncio.sleep(0.01)
+            if self.aborted: return
+            yield self.step(count)
+    async def aresult(self): return self.step(len(self.words))
+    def abort(self): self.aborted = True
+class LLM:
+    def __init__(self, **arguments):
+        open(os.environ["STAND_IN_LOG"], "w").write(json.dumps(arguments))
+    def generate_async(self, prompt, sampling_params, streaming): return Result(prompt, sampling_params)
+    def shutdown(self): pass
+"""
+
+
+class LlmApiServer(EmbeddedServer):
+    """The rendered LLM-API repository as it is."""
+
+    def _render_repository(self) -> Path:
+        spec = load_engine("llama-3.1-8b-bf16-h100").spec
+        for path, content in llmapi_repository(spec, find_templates("llmapi", None)).items():
+            file = self.folder / "rendered" / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        return self.folder / "rendered"
+
+
+def read(answer: Any, name: str) -> list[str]:
+    return [array.reshape(-1)[0].decode() for array in answer.arrays(name) if array is not None]
+
+
+def text(value: str) -> Any:
+    return np.array([value.encode()], dtype=object)
+
+
+def test_the_rendered_llmapi_model_fits_triton(model_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "tensorrt_llm.py").write_text(STAND_IN)  # the server's working folder is on its models' path
+    variables = {"STAND_IN_LOG": str(tmp_path / "arguments.json")}
+    with LlmApiServer(server_python(), tmp_path, model_dir, environment=variables) as server:
+        with Client(server.grpc_url) as client:
+            count = np.array([3], dtype=np.int32)
+            asked = {"text_input": text("one two three four"), "sampling_param_max_tokens": count}
+            streamed = client.ask(ENGINE, **asked, streaming=np.array([True]), return_finish_reason=np.array([True]))
+            whole = client.ask(ENGINE, **asked)
+            stopped = client.ask(ENGINE, text_input=text("x"), stop=np.array([True]))
+        arguments = json.loads((tmp_path / "arguments.json").read_text())
+    assert read(streamed, "text_output") == ["one", "one two", "one two three"]
+    assert read(streamed, "finish_reason") == ["None", "None", "length"]
+    assert streamed.finals[-1]
+    assert read(whole, "text_output") == ["one two three"]
+    assert "Request cancelled by client" in str(stopped.error)
+    assert arguments["kv_cache_config"]["enable_block_reuse"] is False
+    assert "triton_config" not in arguments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 from harness.engine.cpu import NOT_ON_CPU, CpuEngine, CpuSettings
 from harness.engine.load import load_engine
 from harness.engine.spec import spec_hash
+from harness.engine.torch_engine import NOT_IN_TORCH, TorchSettings
 from harness.errors import ScenarioError, UsageError
 from harness.resources import names, shipped
 
@@ -104,3 +106,20 @@ def test_the_hash_changes_with_a_setting_and_not_with_words() -> None:
     assert spec_hash(spec_from(text.replace("name: cpu-tiny", "name: other").replace("quick", "slow"))) == base
     for old, new in (("threads: 1", "threads: 2"), ("seed: 0", "seed: 1"), ("max_seq_len: 2048", "max_seq_len: 1024")):
         assert spec_hash(spec_from(text.replace(old, new))) != base
+
+
+def test_the_torch_engine_refuses_by_name_what_it_cannot_honour(tmp_path: Path) -> None:
+    text = shipped("engines", "torch-tiny.yaml").read_text().replace("name: torch-tiny", "name: mine")
+    lines = "\n".join(f"  {name}: 1" for name in NOT_IN_TORCH)
+    path = tmp_path / "mine.yaml"
+    path.write_text(re.sub(r"^settings:.*$", f"settings:\n{lines}", text, flags=re.MULTILINE))
+    with pytest.raises(ScenarioError) as caught:
+        load_engine(str(path))
+    for name, why in NOT_IN_TORCH.items():
+        assert f"settings.{name}: cannot be honoured by the torch engine: {why}" in caught.value.message
+    assert not NOT_IN_TORCH.keys() & TorchSettings.model_fields.keys()
+
+
+def test_an_unknown_kind_is_told_with_the_kinds_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match=r"kind: found 'clasic', did you mean `classic`\? allowed: .*torch"):
+        load_engine(written(tmp_path, ("kind: cpu", "kind: clasic")))

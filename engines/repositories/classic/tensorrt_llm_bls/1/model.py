@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import traceback
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -90,7 +91,7 @@ class TritonPythonModel:
         prepared = named(self._ask("preprocessing", renamed(inputs, TO_PREPROCESSING), list(FROM_PREPROCESSING)))
         own = {OTHER_NAME.get(n, n): array for n, array in inputs.items() if n not in TO_PREPROCESSING}
         so_far = np.zeros((1, 1, 0), dtype=np.int32)
-        for response in self._generate({**own, **renamed(prepared, FROM_PREPROCESSING)}, request.request_id()):
+        for response in self._generate({**own, **renamed(prepared, FROM_PREPROCESSING)}):
             outputs = named(response)
             tokens, lengths = outputs.pop("output_ids"), outputs.pop("sequence_length")
             if streams and self._accumulates:
@@ -100,9 +101,9 @@ class TritonPythonModel:
             outputs["text_output"] = named(self._ask("postprocessing", asked, ["OUTPUT"]))["OUTPUT"]
             yield pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in outputs.items()])
 
-    def _generate(self, inputs: dict[str, np.ndarray], request_id: str) -> Iterator[Any]:
+    def _generate(self, inputs: dict[str, np.ndarray]) -> Iterator[Any]:
         """The engine's responses with data. Raises TritonModelException when one is an error."""
-        asked = call(self._engine, inputs, self._engine_outputs, request_id)
+        asked = call(self._engine, inputs, self._engine_outputs, str(uuid.uuid4()))  # the client's may not be unique
         answers = asked.exec(decoupled=True) if self._decoupled else [asked.exec()]
         for answer in answers:
             if checked(answer).output_tensors():
