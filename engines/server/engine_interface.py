@@ -28,6 +28,7 @@ class EngineStatistics:
 
     used_blocks: int
     scheduled_requests: int
+    gpu_bytes: int = 0  # memory on the GPU; 0 without one
 
 
 class Engine(Protocol):

@@ -18,6 +18,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lifeline
 from admission import Admission, clamped, objection
@@ -27,7 +28,7 @@ from fault import Fault
 from generation import CANCELLED, GenerationRequest, Progress
 from peers import Peer, Peers
 from prefix_estimate import PrefixEstimate
-from settings import Settings, blocks
+from settings import TORCH, Settings, blocks
 from slowdown import Slowdown
 from statistics_report import StatisticsReport
 from wire import Message
@@ -202,6 +203,17 @@ class EngineProcess:
             self._peers.tell_owner(message)
 
 
+def _engine_type(library: str) -> Any:
+    """The engine's class. Imported here: each library is heavy, and only one of them is installed."""
+    if library == TORCH:
+        from torch_engine import TorchEngine
+
+        return TorchEngine
+    from openvino_engine import OpenVinoEngine
+
+    return OpenVinoEngine
+
+
 def _executor_error(serial: int, problem: str) -> str:
     where = f"Executor failed process requestId {serial} due to the following error"
     return f"{where}: Encountered an error in executor: {problem}"
@@ -223,10 +235,9 @@ def main() -> int:
     peers = Peers(options.socket, owner="tensorrt_llm")
     try:
         settings = Settings.parse(json.loads(options.settings))
-        from openvino_engine import OpenVinoEngine  # after the cheap checks: loading the library takes a second
-
-        settings.check_blocks(OpenVinoEngine.block_tokens)
-        engine = OpenVinoEngine(options.engine_dir, settings)
+        engine_type = _engine_type(settings.library)
+        settings.check_blocks(settings.tokens_per_block)
+        engine = engine_type(options.engine_dir, settings)
         EngineProcess(engine, settings, peers, Fault.from_environment(os.environ)).run()
     except Exception as problem:
         cause = f"{type(problem).__name__}: {problem}"

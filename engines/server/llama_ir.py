@@ -10,50 +10,12 @@ Not here: a trained model. The text it writes means nothing; its cost per token 
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, fields
-
 import numpy as np
 import openvino as ov
+from llama_shape import NORM_EPSILON, ROPE_BASE, Shape
 from openvino import opset13 as op
 
-ROPE_BASE = 10_000.0
-NORM_EPSILON = 1e-5
 MASKED = -65_504.0  # the smallest half-precision number: minus infinity would turn a fully masked row into NaN
-PAD_ID, BOS_ID, EOS_ID = 0, 1, 2
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The size of the model, in the words of a Llama configuration."""
-
-    vocabulary_size: int
-    hidden_size: int
-    layers: int
-    attention_heads: int
-    kv_heads: int
-    head_size: int
-    feed_forward_size: int
-    seed: int
-
-    @classmethod
-    def parse(cls, text: str) -> Shape:
-        """The shape from a JSON object with exactly these keys; ValueError says what is wrong with it."""
-        given = json.loads(text)
-        names = [field.name for field in fields(cls)]
-        missing, unknown = [n for n in names if n not in given], [n for n in given if n not in names]
-        if missing or unknown:
-            raise ValueError(f"shape: missing {missing}, unknown {unknown}; the keys are {names}")
-        shape = cls(**{name: int(given[name]) for name in names})
-        wrong = [name for name in names[:-1] if getattr(shape, name) < 1]
-        if wrong:
-            raise ValueError(f"shape: {wrong} must be at least 1")
-        if shape.attention_heads % shape.kv_heads or shape.head_size % 2:
-            raise ValueError("shape: attention_heads must be a multiple of kv_heads, and head_size even")
-        return shape
-
-    def as_json(self) -> dict[str, int]:
-        return asdict(self)
 
 
 def build(shape: Shape) -> ov.Model:

@@ -6,12 +6,21 @@ Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 GUARANTEED_NO_EVICT, MAX_UTILIZATION = "guaranteed_no_evict", "max_utilization"
+POLICIES = (GUARANTEED_NO_EVICT, MAX_UTILIZATION)
 TRUE, FALSE = {"true", "True", "TRUE", "1"}, {"false", "False", "FALSE", "0"}  # what TensorRT-LLM's backend accepts
 LARGEST_SLOWDOWN = 10
+
+OPENVINO, TORCH = "openvino", "torch"  # which library computes
+CPU = "cpu"
+DEVICE = re.compile(r"cpu|cuda(:\d{1,2})?")
+DTYPES = ("bfloat16", "float16", "float32")
+# What OpenVINO's CPU engine is, whatever one asks: half-precision weights, blocks of 32 tokens.
+OPENVINO_IS = {"device": CPU, "dtype": "float16", "tokens_per_block": 32}
 
 # Parameters of the model that are not settings of the engine.
 PLUMBING = {"server_dir", "socket_path", "engine_dir", "cancellation_check_period_ms", "FORCE_CPU_ONLY_INPUT_TENSORS"}
@@ -35,6 +44,10 @@ class Settings:
     threads: int
     max_queue_size: int  # requests that may wait; 0: any number
     injected_slowdown_ratio: float = 0.0  # no setting of TensorRT-LLM: an aid to test that a slower engine is noticed
+    library: str = OPENVINO
+    device: str = CPU
+    dtype: str = "float16"
+    tokens_per_block: int = 32
 
     @classmethod
     def parse(cls, parameters: Mapping[str, str]) -> Settings:
@@ -47,17 +60,26 @@ class Settings:
             max_num_tokens=_positive(parameters, "max_num_tokens"),
             max_seq_len=_positive(parameters, "max_seq_len"),
             max_tokens_in_paged_kv_cache=_positive(parameters, "max_tokens_in_paged_kv_cache"),
-            batch_scheduler_policy=_policy(parameters),
+            batch_scheduler_policy=_one_of(parameters, "batch_scheduler_policy", POLICIES),
             enable_kv_cache_reuse=switch(parameters, "enable_kv_cache_reuse"),
             enable_chunked_context=switch(parameters, "enable_chunked_context"),
             threads=_positive(parameters, "threads"),
             max_queue_size=_number(parameters, "max_queue_size", least=0),
             injected_slowdown_ratio=_slowdown(parameters),
+            library=_one_of(parameters, "library", (OPENVINO, TORCH)),
+            device=_given(parameters, "device"),
+            dtype=_one_of(parameters, "dtype", DTYPES),
+            tokens_per_block=_positive(parameters, "tokens_per_block"),
         )
         settings._check()
         return settings
 
     def _check(self) -> None:
+        if not DEVICE.fullmatch(self.device):
+            raise RefusedSetting(f"device must be cpu, cuda or cuda:N, not '{self.device}'")
+        for name, only in OPENVINO_IS.items():
+            if self.library == OPENVINO and getattr(self, name) != only:
+                raise RefusedSetting(f"{name} of the openvino engine is {only}, not {getattr(self, name)}")
         if self.max_seq_len < 2:
             raise RefusedSetting("max_seq_len must leave room for a prompt and one token: at least 2")
         if self.max_num_tokens < self.max_batch_size:
@@ -138,10 +160,8 @@ def switch(parameters: Mapping[str, str], name: str) -> bool:
     return text in TRUE
 
 
-def _policy(parameters: Mapping[str, str]) -> str:
-    policy = _given(parameters, "batch_scheduler_policy")
-    if policy not in (GUARANTEED_NO_EVICT, MAX_UTILIZATION):
-        raise RefusedSetting(
-            f"batch_scheduler_policy must be {GUARANTEED_NO_EVICT} or {MAX_UTILIZATION}, not '{policy}'"
-        )
-    return policy
+def _one_of(parameters: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    text = _given(parameters, name)
+    if text not in choices:
+        raise RefusedSetting(f"{name} must be {' or '.join(choices)}, not '{text}'")
+    return text

@@ -108,7 +108,7 @@ class StatisticsReport:
                 "paused_requests": self._paused if running else 0,
             },
             "general": {"timestamp": time.time_ns() // 1000, "iteration_counter": self._iterations},
-            "runtime_memory": {"cpu": _resident_bytes(), "gpu": 0, "pinned": 0},
+            "runtime_memory": {"cpu": _resident_bytes(), "gpu": self._latest.gpu_bytes, "pinned": 0},
         }
 
 

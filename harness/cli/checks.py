@@ -61,6 +61,7 @@ def all_checks() -> list[Check]:
         open_files,
         clock_source,
         gpu,
+        torch_packages,
         perf_analyzer,
         trtllm_bench,
         tensorrt_llm,
@@ -125,6 +126,20 @@ def server_packages() -> Check:
         return Check(name, State.WARN, f"not made yet (about 500 MB, in {cache_folder()})", mend)
     size = show_bytes(server_environment.recorded_bytes(environment))
     return Check(name, State.OK, f"{size} in {environment.root}")
+
+
+def torch_packages() -> Check:
+    """The server's environment with PyTorch, for torch engines. Made by the first start of one."""
+    name = "torch environment"
+    try:
+        environment = server_environment.find(server_environment.TORCH)
+    except HarnessError as error:
+        return Check(name, State.WARN, error.message)
+    if environment is None:
+        size = server_environment.SIZES[server_environment.TORCH]
+        return Check(name, State.WARN, f"not made; only torch engines need it ({size})", "harness engine up torch-tiny")
+    size = show_bytes(server_environment.recorded_bytes(environment))
+    return Check(name, State.OK, f"{size}; the torch engine has run on CPUs only, on no GPU yet")
 
 
 def disk() -> Check:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import click
 
+from harness.cli.engine_build_command import build, manifests
+from harness.cli.engine_inspect_command import inspect
+from harness.cli.engine_render_command import render
 from harness.engine.load import load_engine
 from harness.errors import UsageError
 from harness.target import server_log, started
@@ -20,7 +23,11 @@ FOLLOW_S = 0.25
 
 @click.group("engine")
 def engine() -> None:
-    """Start engines on this machine, look at them, stop them."""
+    """Start engines on this machine, look at them, stop them; build, inspect, render and deploy TensorRT-LLM's."""
+
+
+for command in (build, inspect, render, manifests):
+    engine.add_command(command)
 
 
 @engine.command("up")
@@ -111,7 +118,7 @@ def _chosen(name: str | None, everything: bool) -> list[StartedEngine]:
     known = ", ".join(record.name for record in records) or "none"
     if name is None:
         raise UsageError("say which engine", hint=f"started with `harness engine up`: {known}")
-    chosen = [record for record in records if record.name == Path(name).stem]
+    chosen = [record for record in records if record.name == Path(name).name.removesuffix(".yaml")]
     if not chosen:
         raise UsageError(f"no engine {name!r} was started", hint=f"started with `harness engine up`: {known}")
     return chosen

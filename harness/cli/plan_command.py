@@ -47,7 +47,7 @@ def plan(scenario: str, csv_file: Path | None) -> None:
 
 
 def _server_name(target: Target) -> str:
-    return Path(target.engine).stem if isinstance(target, EngineTarget) else target.attach.slug
+    return Path(target.engine).name.removesuffix(".yaml") if isinstance(target, EngineTarget) else target.attach.slug
 
 
 def _source(scenario: Scenario) -> PromptSource | None:

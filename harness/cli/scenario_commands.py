@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.errors import Ending, UsageError
-from harness.resources import find_named, shipped
+from harness.resources import find_named, names, shipped
 
 if TYPE_CHECKING:
     from harness.scenario.loader import Loaded
@@ -35,23 +35,47 @@ To measure a server of yours: edit `scenarios/attach-example.yaml`, then `harnes
 @click.argument("scenarios", nargs=-1, required=True, metavar="FILE_OR_NAME...")
 @click.pass_context
 def validate(context: click.Context, scenarios: tuple[str, ...]) -> None:
-    """Check scenario files: every mistake with line, field and what is allowed.
+    """Check scenario files and engine specs: every mistake with line, field and what is allowed.
 
-    A scenario is a file, or a name in ./scenarios or among the shipped ones. Exit code 2 if any has a mistake.
+    Each is a file, or a name in ./scenarios, ./engines or among the shipped ones. Known traps of a sound engine spec
+    are told too. Exit code 2 if any has a mistake.
     """
-    from harness.scenario.loader import load
-
     sound = True
     for name_or_path in scenarios:
         try:
-            loaded = load(find_named("scenarios", name_or_path))
+            lines = _checked_engine(name_or_path) if _is_engine(name_or_path) else _checked_scenario(name_or_path)
         except UsageError as error:
             click.echo(str(error), err=True)
             sound = False
         else:
-            click.echo(f"ok  {loaded.path}: {_summary(loaded)}")
+            for line in lines:
+                click.echo(line)
     if not sound:
         context.exit(Ending.USAGE.code)
+
+
+def _is_engine(name_or_path: str) -> bool:
+    """Whether this names an engine spec: a file with a `kind`, or a name that no scenario has."""
+    path = Path(name_or_path)
+    if path.is_file():
+        return any(line.startswith("kind:") for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
+    return name_or_path in names("engines") and name_or_path not in names("scenarios")
+
+
+def _checked_scenario(name_or_path: str) -> list[str]:
+    from harness.scenario.loader import load
+
+    loaded = load(find_named("scenarios", name_or_path))
+    return [f"ok  {loaded.path}: {_summary(loaded)}"]
+
+
+def _checked_engine(name_or_path: str) -> list[str]:
+    from harness.engine.load import load_engine
+    from harness.engine.traps import traps_of
+
+    loaded = load_engine(name_or_path)
+    said = f"ok  {loaded.path}: engine of kind {loaded.spec.kind}, models {', '.join(loaded.spec.models)}"
+    return [said, *(f"    note  {trap}" for trap in traps_of(loaded.spec))]
 
 
 @click.command()

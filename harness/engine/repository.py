@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.engine.spec import EngineSpec
+from harness.engine.cpu import CpuEngine
+from harness.engine.spec import EmbeddedSpec
 from harness.errors import UsageError
 from harness.resources import shipped
 
@@ -29,15 +30,17 @@ class RepositoryPaths:
     socket_path: Path  # the Unix socket of the engine process
 
 
-def read_templates(spec: EngineSpec) -> dict[str, bytes]:
+def read_templates(spec: EmbeddedSpec) -> dict[str, bytes]:
     """The template files for an engine's kind and contract, by path inside the repository."""
-    folder = spec.kind if spec.contract == "classic" else f"{spec.kind}-{spec.contract}"
+    folder = (
+        "cpu" if spec.contract == "classic" else f"cpu-{spec.contract}"
+    )  # the torch engine is behind the same models
     root = shipped("engines", "repositories", folder)
     files = (file for file in sorted(root.rglob("*")) if file.is_file())
     return {file.relative_to(root).as_posix(): file.read_bytes() for file in files if _belongs(file)}
 
 
-def render(spec: EngineSpec, paths: RepositoryPaths, templates: Mapping[str, bytes]) -> dict[str, bytes]:
+def render(spec: EmbeddedSpec, paths: RepositoryPaths, templates: Mapping[str, bytes]) -> dict[str, bytes]:
     """The files of the model repository, by path inside it. Raises UsageError when templates and variables disagree."""
     variables = variables_by_model(spec, paths)
     models = {path.partition("/")[0] for path in templates if path.endswith(f"/{CONFIG}")}
@@ -49,7 +52,7 @@ def render(spec: EngineSpec, paths: RepositoryPaths, templates: Mapping[str, byt
     }
 
 
-def variables_by_model(spec: EngineSpec, paths: RepositoryPaths) -> dict[str, dict[str, str]]:
+def variables_by_model(spec: EmbeddedSpec, paths: RepositoryPaths) -> dict[str, dict[str, str]]:
     """The variables of each model's `config.pbtxt`, as text."""
     settings = spec.settings
     common = {
@@ -60,6 +63,7 @@ def variables_by_model(spec: EngineSpec, paths: RepositoryPaths) -> dict[str, di
     engine = {
         "engine_dir": paths.model_dir,
         "threads": spec.threads,
+        **_library(spec),
         "max_batch_size": settings.max_batch_size,
         "max_num_tokens": settings.max_num_tokens,
         "max_seq_len": settings.max_seq_len,
@@ -79,6 +83,14 @@ def variables_by_model(spec: EngineSpec, paths: RepositoryPaths) -> dict[str, di
         "tensorrt_llm": _as_text({**common, **engine}),
         "tensorrt_llm_bls": _as_text({**text, "accumulate_tokens": settings.accumulate_tokens}),
     }
+
+
+def _library(spec: EmbeddedSpec) -> dict[str, object]:
+    """What computes, where and in which type."""
+    if isinstance(spec, CpuEngine):
+        return {"library": "openvino", "device": "cpu", "dtype": "float16", "tokens_per_block": 32}
+    per_block = spec.settings.tokens_per_block
+    return {"library": "torch", "device": spec.device, "dtype": spec.dtype, "tokens_per_block": per_block}
 
 
 def fill(path: str, template: bytes, variables: Mapping[str, str]) -> bytes:

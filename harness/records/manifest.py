@@ -24,7 +24,7 @@ class Deployment:
     """One server under test: what it was asked to be and what it said it is."""
 
     deployment_id: str
-    kind: str  # "embedded" or "attach"
+    kind: str  # "embedded", "process", "container" or "attach"
     model: str
     url: str
     protocol: str
@@ -36,6 +36,7 @@ class Deployment:
     settings: dict[str, Any] = field(default_factory=dict)  # serving settings, e.g. max_batch_size
     gpu_count: int | None = None
     gpu_product: str | None = None
+    start_phases: dict[str, float] = field(default_factory=dict)  # seconds since the server's process was started
     token_count_source: str = "server"  # where token counts come from: "server", "tokenizer" or "chunks"
     gpu_memory_bytes: int | None = None  # of one GPU
     tokenizer_hash: str | None = None  # of the tokenizer.json that prompts were made with

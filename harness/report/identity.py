@@ -81,6 +81,11 @@ def _deployment(deployment: Deployment) -> Iterator[tuple[str, str]]:
     if deployment.engine_name:
         yield "engine", f"{deployment.engine_name} (hash {(deployment.engine_hash or 'unknown')[:12]})"
     yield "GPUs", _gpu_text(deployment)
+    for phase, seconds in deployment.start_phases.items():
+        if phase.startswith("load:"):
+            yield f"start, load of {phase.removeprefix('load:')}", f"took {seconds:.2f} s"
+        else:
+            yield f"start, {phase.replace('_', ' ')}", f"after {seconds:.2f} s"
     yield from _flat("setting ", deployment.settings)
     yield from _flat("server ", deployment.server)
     for part, reason in sorted(deployment.not_available.items()):

@@ -28,16 +28,22 @@ class EngineTarget(Strict):
     """Start this engine, measure it, stop it."""
 
     engine: EngineName = Field(description="name of an engine (`cpu-tiny`), or the path of an engine YAML file")
-    on: Literal["embedded"] = Field(
-        "embedded", description="where it runs: `embedded` starts a real Triton with the engine on this machine"
+    on: Literal["embedded", "process", "container", "kubernetes"] = Field(
+        "embedded",
+        description="where it runs: `embedded` starts a real Triton with a cpu or torch engine on this machine; "
+        "`process` starts the server of a rendered engine here, `container` in docker or podman; `kubernetes` only "
+        "renders manifests (harness engine manifests), measure what they start with `attach`",
     )
     model: Literal["ensemble", "tensorrt_llm", "tensorrt_llm_bls"] = Field(
         "ensemble",
         description="the Triton model asked: `ensemble` and `tensorrt_llm_bls` take text, `tensorrt_llm` takes token "
-        "ids; an engine with contract llmapi has only `tensorrt_llm`, which then takes text",
+        "ids; an engine with contract llmapi has only `tensorrt_llm`, which then takes text; an engine of kind serve "
+        "has one model and asks for that",
     )
-    protocol: Literal["triton_grpc", "triton_http"] = Field(
-        "triton_grpc", description="how to talk to it: Triton's streaming gRPC, or its HTTP `generate_stream`"
+    protocol: ProtocolName = Field(
+        "triton_grpc",
+        description="how to talk to it: Triton's streaming gRPC, or its HTTP `generate_stream`; an engine of kind "
+        "serve needs one of OpenAI's",
     )
 
 

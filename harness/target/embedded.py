@@ -42,7 +42,7 @@ class EmbeddedTarget:
         self._protocol = protocol
         self._model = model
         self._progress = progress
-        self.log_path = log or _new_log(engine.spec.name)
+        self.log_path = log or new_log(engine.spec.name)
         self._launched: Launched | None = None
 
     def __enter__(self) -> EmbeddedTarget:
@@ -73,6 +73,11 @@ class EmbeddedTarget:
             server_pids=tuple(member.pid for member in running.family),
         )
 
+    @property
+    def start_phases(self) -> dict[str, float]:
+        """When it reached what, in seconds since its process was started."""
+        return dict(self._running().start_phases)
+
     def check_alive(self) -> str | None:
         """None while the server runs with all its processes; else what ended and how."""
         running = self._running()
@@ -91,7 +96,7 @@ class EmbeddedTarget:
         return self._launched
 
 
-def _new_log(name: str) -> Path:
+def new_log(name: str) -> Path:
     """A log file of its own in the cache; the newest LOGS_KEPT are kept."""
     folder = cache_folder() / "logs"
     old = sorted(folder.glob("*.log"), key=lambda file: file.stat().st_mtime) if folder.is_dir() else []

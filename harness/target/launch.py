@@ -8,8 +8,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.engine.load import LoadedEngine
@@ -21,11 +21,13 @@ from harness.target.model_cache import TOKENIZER, prepare_model
 from harness.target.ports import Ports, WantedPorts, choose
 from harness.target.process import Child, Identity
 from harness.target.readiness import wait_until_ready
-from harness.target.server_environment import Progress, ServerEnvironment, prepare
+from harness.target.server_environment import OPENVINO, TORCH, Progress, ServerEnvironment, prepare
+from harness.target.start_phases import StartPhases
 from harness.target.tritonserver import ServerFolder
 
 READY_LIMIT_S = 120.0
 GRACE_S = tritonserver.EXIT_TIMEOUT_S + 3.0  # Triton's own exit timeout, and a moment for the rest
+LIBRARIES = {"cpu": OPENVINO, "torch": TORCH}  # engine kind → what computes; these kinds bring their own Triton
 PORT_ATTEMPTS = 3  # somebody may take a free port between choosing and starting
 
 
@@ -39,6 +41,7 @@ class Launched:
     log: Path
     tokenizer: Path  # the model's tokenizer.json
     family: tuple[Identity, ...] = ()  # all its processes at the moment it was ready
+    start_phases: Mapping[str, float] = field(default_factory=dict)  # see `start_phases`
 
 
 def nobody_cares(_: Launched) -> None:
@@ -61,14 +64,11 @@ def launch(
     Raises UsageError or TargetNotReady, and then leaves nothing running and nothing but the log.
     """
     choose(wanted)  # a port in use is said before anything slow
-    environment = prepare(progress)
-    model = prepare_model(engine.spec.model, environment, progress)
+    parts = prepare_parts(engine, progress)
+    environment, model = parts.environment, parts.model
     with private_folder.kept_on_success() as root:
         folder = ServerFolder(root)
-        paths = RepositoryPaths(shipped("engines", "server"), model, folder.socket)
-        files = render(engine.spec, paths, read_templates(engine.spec))
-        with private_folder.writable(root):
-            tritonserver.lay_out(folder, environment, files)
+        lay_out(engine, parts, folder)
 
         def begin() -> Launched:
             ports = choose(wanted)
@@ -77,6 +77,30 @@ def launch(
 
         progress(f"starting Triton with {engine.spec.name}")
         return _until_ready(begin, on_start, limit_s, progress)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an engine of ours needs before it can start."""
+
+    environment: ServerEnvironment
+    model: Path
+
+
+def prepare_parts(engine: LoadedEngine, progress: Progress) -> Parts:
+    """The environment and the model, made when they are not there yet. Raises UsageError."""
+    spec = engine.embedded
+    library = LIBRARIES[spec.kind]
+    environment = prepare(progress, library)
+    return Parts(environment, prepare_model(spec.model, environment, progress, library))
+
+
+def lay_out(engine: LoadedEngine, parts: Parts, folder: ServerFolder) -> None:
+    """Write the rendered repository, and what Triton needs beside it, into a fresh folder."""
+    paths = RepositoryPaths(shipped("engines", "server"), parts.model, folder.socket)
+    files = render(engine.embedded, paths, read_templates(engine.embedded))
+    with private_folder.writable(folder.root):
+        tritonserver.lay_out(folder, parts.environment, files)
 
 
 def shut_down(launched: Launched) -> None:
@@ -108,13 +132,24 @@ def _until_ready(
     begin: Callable[[], Launched], on_start: Callable[[Launched], None], limit_s: float, progress: Progress
 ) -> Launched:
     """A ready server. One that lost a free port to somebody is begun again with another; what else fails is raised."""
+    phases = StartPhases()
     for attempt in range(1, PORT_ATTEMPTS + 1):
+        phases.begin()
         launched = begin()
         try:
             private_folder.mark(launched.folder, launched.child.identity)
             on_start(launched)
-            wait_until_ready(launched.child.popen, launched.ports, launched.log, limit_s=limit_s, progress=progress)
-            return dataclasses.replace(launched, family=tuple(process.family(launched.child.identity)))
+            wait_until_ready(
+                launched.child.popen,
+                launched.ports,
+                launched.log,
+                limit_s=limit_s,
+                progress=progress,
+                reached=phases.reached,
+            )
+            phases.add_loads(server_log.load_durations_s(server_log.read_tail(launched.log)))
+            family = tuple(process.family(launched.child.identity))
+            return dataclasses.replace(launched, family=family, start_phases=dict(phases.reached_s))
         except BaseException as error:
             process.end(launched.child, grace_s=GRACE_S)
             if not isinstance(error, TargetNotReady) or attempt == PORT_ATTEMPTS or not _lost_a_port(launched.log):

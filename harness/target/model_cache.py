@@ -9,16 +9,17 @@ import subprocess
 import time
 from pathlib import Path
 
-from harness.engine.spec import ModelShape
+from harness.engine.shape import ModelShape
 from harness.errors import UsageError
 from harness.resources import shipped
 from harness.target.file_lock import exclusive
 from harness.target.places import cache_folder
-from harness.target.server_environment import Progress, ServerEnvironment, child_variables
+from harness.target.server_environment import OPENVINO, TORCH, Progress, ServerEnvironment, child_variables
 from harness.units import show_duration
 
 BUILD_LIMIT_S = 600.0
 TOKENIZER = "tokenizer.json"
+BUILDERS = {OPENVINO: "build_model.py", TORCH: "build_torch_model.py"}
 
 
 def model_key(shape: ModelShape, builder: bytes) -> str:
@@ -28,13 +29,18 @@ def model_key(shape: ModelShape, builder: bytes) -> str:
     return f"llama-v{shape.vocabulary_size}-h{shape.hidden_size}-l{shape.layers}-{digest}"
 
 
-def prepare_model(shape: ModelShape, environment: ServerEnvironment, progress: Progress) -> Path:
-    """The folder of the built model, made when it is not there yet. Raises UsageError when the builder fails."""
-    folder = cache_folder() / "models" / model_key(shape, _builder_source())
+def prepare_model(
+    shape: ModelShape, environment: ServerEnvironment, progress: Progress, library: str = OPENVINO
+) -> Path:
+    """The folder of the built model, made when it is not there yet. Raises UsageError when the builder fails.
+
+    The environment must be that of the library.
+    """
+    folder = cache_folder() / "models" / model_key(shape, library.encode() + b"\0" + _builder_source())
     if not (folder / TOKENIZER).is_file():
         with exclusive(folder.with_name(f"{folder.name}.lock"), limit_s=BUILD_LIMIT_S, waiting=progress):
             if not (folder / TOKENIZER).is_file():
-                _build(shape, environment, folder, progress)
+                _build(shape, environment, folder, progress, BUILDERS[library])
     return folder
 
 
@@ -44,11 +50,11 @@ def _builder_source() -> bytes:
     return b"".join(file.name.encode() + b"\0" + file.read_bytes() for file in files)
 
 
-def _build(shape: ModelShape, environment: ServerEnvironment, folder: Path, progress: Progress) -> None:
+def _build(shape: ModelShape, environment: ServerEnvironment, folder: Path, progress: Progress, program: str) -> None:
     """Run the builder, which makes the folder in one step. The caller holds the lock."""
     progress("building the model")
     began = time.monotonic()
-    builder = shipped("engines", "server", "build_model.py")
+    builder = shipped("engines", "server", program)
     command = [str(environment.python), str(builder), "--shape", shape.model_dump_json(), "--out", str(folder)]
     variables = {**child_variables(os.environ), "PYTHONDONTWRITEBYTECODE": "1"}
     try:

@@ -4,6 +4,8 @@ It is separate because Triton's Python backend needs numpy < 2 and the harness h
 PYTHONPATH. The folder's name is a hash of the requirement files and of the Python that made it, so a changed
 requirement makes a new environment. It is built in a sibling folder and renamed, so a folder with its mark is complete.
 (A renamed venv keeps working through `bin/python`; its other scripts are never used.)
+
+There are two: with OpenVINO GenAI for CPU engines, and with PyTorch for torch engines, made only when one is asked for.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ from harness.units import show_bytes, show_duration
 
 Progress = Callable[[str], None]
 
+OPENVINO, TORCH = "openvino", "torch"
+REQUIREMENTS = {OPENVINO: "requirements.txt", TORCH: "requirements-torch.txt"}
+SIZES = {OPENVINO: "about 500 MB", TORCH: "about 700 MB with a CPU build of PyTorch, several GB with CUDA"}
 MARK = "complete"
 INSTALL_LIMIT_S = 1800.0
 LINES_KEPT = 12
@@ -51,34 +56,35 @@ class ServerEnvironment:
         return self.root / "lib" / f"python{self.runtime.version}" / "site-packages"
 
 
-def requirement_files() -> tuple[Path, Path]:
-    """(requirements with hashes, the Triton wheel, which is installed without its dependencies)."""
-    return shipped("engines", "server", "requirements.txt"), shipped("engines", "server", "triton.txt")
+def requirement_files(library: str = OPENVINO) -> tuple[Path, Path]:
+    """(pinned requirements, the Triton wheel, which is installed without its dependencies)."""
+    return shipped("engines", "server", REQUIREMENTS[library]), shipped("engines", "server", "triton.txt")
 
 
-def environment_key(requirements: Iterable[bytes], runtime: Runtime) -> str:
+def environment_key(requirements: Iterable[bytes], runtime: Runtime, library: str = OPENVINO) -> str:
     """The folder name of the environment for these requirement files and this Python."""
     digest = hashlib.sha256(f"{runtime.version}\0{runtime.prefix}\0".encode())
     for content in requirements:
         digest.update(hashlib.sha256(content).digest())
-    return f"server-py{runtime.version}-{digest.hexdigest()[:12]}"
+    kind = "" if library == OPENVINO else f"{library}-"
+    return f"server-{kind}py{runtime.version}-{digest.hexdigest()[:12]}"
 
 
-def find() -> ServerEnvironment | None:
+def find(library: str = OPENVINO) -> ServerEnvironment | None:
     """The environment when it is there already, for the Python that `prepare` would choose."""
     runtime = find_runtime()
-    root = _root(runtime)
+    root = _root(runtime, library)
     return ServerEnvironment(root, runtime) if (root / MARK).is_file() else None
 
 
-def prepare(progress: Progress) -> ServerEnvironment:
-    """The environment, made when it is not there yet (about 500 MB). Raises UsageError when it cannot be made."""
+def prepare(progress: Progress, library: str = OPENVINO) -> ServerEnvironment:
+    """The environment, made when it is not there yet (see SIZES). Raises UsageError when it cannot be made."""
     runtime = find_runtime()
-    root = _root(runtime)
+    root = _root(runtime, library)
     if not (root / MARK).is_file():
         with exclusive(root.with_name(f"{root.name}.lock"), limit_s=INSTALL_LIMIT_S, waiting=progress):
             if not (root / MARK).is_file():
-                _make(root, runtime, progress)
+                _make(root, runtime, library, progress)
     return ServerEnvironment(root, runtime)
 
 
@@ -98,20 +104,21 @@ def recorded_bytes(environment: ServerEnvironment) -> int:
     return int((environment.root / MARK).read_text())
 
 
-def _root(runtime: Runtime) -> Path:
-    return cache_folder() / environment_key((file.read_bytes() for file in requirement_files()), runtime)
+def _root(runtime: Runtime, library: str) -> Path:
+    contents = (file.read_bytes() for file in requirement_files(library))
+    return cache_folder() / environment_key(contents, runtime, library)
 
 
-def _make(root: Path, runtime: Runtime, progress: Progress) -> None:
+def _make(root: Path, runtime: Runtime, library: str, progress: Progress) -> None:
     """Build beside `root`, mark, rename. Leaves nothing when it fails. The caller holds the lock."""
     began = time.monotonic()
     for leftover in root.parent.glob(f"{root.name}.partial-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     shutil.rmtree(root, ignore_errors=True)
     partial = Path(tempfile.mkdtemp(prefix=f"{root.name}.partial-", dir=root.parent))
-    progress(f"making the server environment once, about 500 MB, in {root}")
+    progress(f"making the server environment once, {SIZES[library]}, in {root}")
     try:
-        _install(partial, runtime, progress)
+        _install(partial, runtime, library, progress)
         size = folder_bytes(partial)
         (partial / MARK).write_text(f"{size}\n")
         partial.rename(root)
@@ -120,8 +127,8 @@ def _make(root: Path, runtime: Runtime, progress: Progress) -> None:
     progress(f"server environment ready: {show_bytes(size)} in {show_duration(time.monotonic() - began)}")
 
 
-def _install(folder: Path, runtime: Runtime, progress: Progress) -> None:
-    requirements, triton = requirement_files()
+def _install(folder: Path, runtime: Runtime, library: str, progress: Progress) -> None:
+    requirements, triton = requirement_files(library)
     _checked([runtime.executable, "-m", "venv", str(folder)], progress, _VENV_HINT.format(version=runtime.version))
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
     pip += ["--progress-bar", "off", "--no-warn-script-location"]

@@ -6,22 +6,27 @@ The texts are those of tritonserver 2.51 (`tests/unit/target/logs/` holds captur
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from pathlib import Path
 
+from harness.target.failure_patterns import NOISE
+
 TAIL_BYTES = 256 * 1024
-_NOISE = re.compile(r"CudaDriverHelper has not been initialized|Unable to allocate pinned system memory")
 _LOAD_FAILED = re.compile(r"failed to load '(?P<model>[^']+)' version \d+: (?P<why>.*?)\"?\s*$")
 _POLL_FAILED = re.compile(r"Poll failed for model directory '(?P<model>[^']+)': (?P<why>.*?)\"?\s*$")
 _PROTOBUF = re.compile(r"Error parsing text-format inference\.ModelConfig: (?P<why>.*)$")
 _IN_USE = re.compile(r"failed to start (?P<service>\w+) service: .*Socket '[^']*:(?P<port>\d+)' already in use")
 _NO_LIBRARY = re.compile(r"error while loading shared libraries: (?P<library>\S+): cannot open shared object file")
 _CREATING = re.compile(r"^error: creating server: (?P<why>.*)$")
+_STAMP = r"^[IWE](?P<stamp>\d{4} \d\d:\d\d:\d\d\.\d{6}) .*"
+_LOADING = re.compile(_STAMP + r"\"loading: (?P<model>[^:\"]+):\d+\"")
+_LOADED = re.compile(_STAMP + r"\"successfully loaded '(?P<model>[^']+)'")
 _TRACEBACK = re.compile(r"\\n\\nAt:\\n.*$")
 
 
 def reason(log: str) -> str | None:
     """Why the server did not start or ended, as far as its log says: one sentence, the first cause first."""
-    lines = [line for line in log.splitlines() if not _NOISE.search(line)]
+    lines = [line for line in log.splitlines() if not NOISE.search(line)]
     for explain in (_missing_library, _port_in_use, _models_not_loaded, _not_created):
         said = explain(lines)
         if said is not None:
@@ -37,6 +42,20 @@ def fatal(log: str) -> str | None:
     """
     lines = log.splitlines()
     return _missing_library(lines) or _models_not_loaded(lines)
+
+
+def still_loading(log: str) -> list[str]:
+    """Models that began to load and neither loaded nor failed: what a late server is busy with."""
+    failed = {match["model"] for line in log.splitlines() if (match := _LOAD_FAILED.search(line))}
+    began, loaded = _instants(_LOADING, log), _instants(_LOADED, log)
+    return [model for model in began if model not in loaded and model not in failed]
+
+
+def load_durations_s(log: str) -> dict[str, float]:
+    """How long each model took to load, by the log's own clock (it has no year: a turn of the year is left out)."""
+    began, loaded = _instants(_LOADING, log), _instants(_LOADED, log)
+    spans = {model: (loaded[model] - began[model]).total_seconds() for model in loaded if model in began}
+    return {model: span for model, span in spans.items() if span >= 0}
 
 
 def port_in_use(log: str) -> int | None:
@@ -91,6 +110,16 @@ def _not_created(lines: list[str]) -> str | None:
 def _plain(why: str) -> str:
     """An error without status prefix, Python call sites and escaped line breaks."""
     return _TRACEBACK.sub("", why.removeprefix("Internal: ")).replace("\\n", " ").strip()
+
+
+def _instants(pattern: re.Pattern[str], log: str) -> dict[str, datetime]:
+    """When each model is first named so. The year is that of a leap year, and means nothing."""
+    instants: dict[str, datetime] = {}
+    for line in log.splitlines():
+        if match := pattern.search(line):
+            stamp = datetime.strptime(f"2000 {match['stamp']}", "%Y %m%d %H:%M:%S.%f")
+            instants.setdefault(match["model"], stamp)
+    return instants
 
 
 def _first(pattern: re.Pattern[str], lines: list[str]) -> re.Match[str] | None:

@@ -23,6 +23,11 @@ PARAMETERS = (
     "max_queue_size",
     "accumulate_tokens",
     "threads",
+    "library",
+    "device",
+    "dtype",
+    "tokens_per_block",
+    "cancellation_check_period_ms",
 )
 
 

@@ -3,8 +3,8 @@
 Not a test. A server that sends as fast as it can, pinned to one core; the driver, with everything it does in a run
 (records included), on the other. Each row says what the client's CPU cost per 1,000 tokens, how many tokens one `recv`
 brought (a client that is late finds several), and how busy both cores were: the one that is full bounds the row. Where
-neither is, the machine was busy with something else. Where there is a C compiler, the compiled servers of `tests/truth` are
-built and measured too: one packet per token only they keep up.
+neither is, the machine was busy with something else. Where there is a C compiler, the compiled servers of `tests/truth`
+are built and measured too: one packet per token only they keep up.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ The first test of a session may make the environment (about 500 MB); the cache i
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -21,6 +22,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli.engine_commands import engine as engine_group
+from harness.cli.engine_inspect_command import inspect
 from harness.engine import repository
 from harness.engine.load import LoadedEngine, load_engine
 from harness.engine.spec import EngineSpec
@@ -147,6 +149,35 @@ def test_the_server_s_settings_are_those_of_the_spec(open_tiny: OpenTarget, tiny
     asked = tiny.spec.settings.model_dump()
     assert {name: told[name] for name in asked if name in told} == {n: v for n, v in asked.items() if n in told}
     assert {"max_batch_size", "max_num_tokens", "max_seq_len", "max_tokens_in_paged_kv_cache"} <= told.keys()
+
+
+@pytest.mark.parametrize("port", ["grpc", "http"])
+def test_inspecting_a_running_server_tells_what_it_is_and_where_it_differs(open_tiny: OpenTarget, port: str) -> None:
+    grpc, http = open_tiny.endpoint.url, _http_of(open_tiny)
+    url = grpc if port == "grpc" else http
+    same = CliRunner().invoke(inspect, [url, "--spec", "cpu-tiny"])
+    assert same.exit_code == 0
+    assert "triton 2.51.0" in same.stdout
+    assert "as cpu-tiny says, in all that both of them tell" in same.stdout
+    other = CliRunner().invoke(inspect, [url, "--spec", "cpu-small", "--json"], standalone_mode=False)
+    assert other.return_value == 1
+    said = json.loads(other.stdout)
+    assert said["values"]["contract"] == "classic"
+    assert [difference["name"] for difference in said["differences"]] == ["max_tokens_in_paged_kv_cache"]
+
+
+def _http_of(target: OpenTarget) -> str:
+    """The HTTP port of the server: the one of its listeners that is neither gRPC nor the metrics page."""
+    known = {
+        int(target.endpoint.url.split(":")[1]),
+        int((target.endpoint.metrics_url or "").split(":")[2].split("/")[0]),
+    }
+    server = next(
+        psutil.Process(pid) for pid in target.endpoint.server_pids if psutil.Process(pid).name() == "tritonserver"
+    )
+    listening = {c.laddr.port for c in server.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+    (port,) = listening - known
+    return f"{LOOPBACK}:{port}"
 
 
 def test_attaching_to_a_model_that_does_not_exist_lists_those_that_do(open_tiny: OpenTarget) -> None:
@@ -368,7 +399,7 @@ def test_a_failed_installation_shows_pip_s_words_and_leaves_nothing(
     requirements = tmp_path / "requirements.txt"
     requirements.write_text(f"{tmp_path}/no-such-wheel-1.0-py3-none-any.whl\n")
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(server_environment, "requirement_files", lambda: (requirements, requirements))
+    monkeypatch.setattr(server_environment, "requirement_files", lambda library: (requirements, requirements))
     with pytest.raises(UsageError, match="no-such-wheel"):
         prepare(silent)
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]

@@ -12,6 +12,10 @@ GIVEN = {
     "enable_kv_cache_reuse": "false",
     "enable_chunked_context": "true",
     "threads": "1",
+    "library": "openvino",
+    "device": "cpu",
+    "dtype": "float16",
+    "tokens_per_block": "32",
     "max_queue_size": "0",
 }
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from harness.engine.cpu import NOT_ON_CPU, CpuEngine, CpuSettings
 from harness.engine.load import load_engine
-from harness.engine.spec import NOT_ON_CPU, CpuEngine, CpuSettings, spec_hash
+from harness.engine.spec import spec_hash
+from harness.engine.torch_engine import NOT_IN_TORCH, TorchSettings
 from harness.errors import ScenarioError, UsageError
 from harness.resources import names, shipped
 
@@ -110,3 +113,20 @@ def test_an_injected_slowdown_is_another_engine_and_none_keeps_the_hash_it_alway
     assert spec_hash(spec) == "357466f7c464b609"
     slowed = spec.settings.model_copy(update={"injected_slowdown_ratio": 0.1})
     assert spec_hash(spec.model_copy(update={"settings": slowed})) != spec_hash(spec)
+
+
+def test_the_torch_engine_refuses_by_name_what_it_cannot_honour(tmp_path: Path) -> None:
+    text = shipped("engines", "torch-tiny.yaml").read_text().replace("name: torch-tiny", "name: mine")
+    lines = "\n".join(f"  {name}: 1" for name in NOT_IN_TORCH)
+    path = tmp_path / "mine.yaml"
+    path.write_text(re.sub(r"^settings:.*$", f"settings:\n{lines}", text, flags=re.MULTILINE))
+    with pytest.raises(ScenarioError) as caught:
+        load_engine(str(path))
+    for name, why in NOT_IN_TORCH.items():
+        assert f"settings.{name}: cannot be honoured by the torch engine: {why}" in caught.value.message
+    assert not NOT_IN_TORCH.keys() & TorchSettings.model_fields.keys()
+
+
+def test_an_unknown_kind_is_told_with_the_kinds_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match=r"kind: found 'clasic', did you mean `classic`\? allowed: .*torch"):
+        load_engine(written(tmp_path, ("kind: cpu", "kind: clasic")))

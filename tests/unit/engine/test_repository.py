@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.engine.cpu import CpuSettings
 from harness.engine.load import load_engine
 from harness.engine.repository import RepositoryPaths, fill, read_templates, render, variables_by_model
-from harness.engine.spec import CpuSettings
 from harness.errors import UsageError
 
 PATHS = RepositoryPaths(Path("/srv/server"), Path("/srv/model"), Path("/srv/engine.sock"))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ScenarioError
+from harness.resources import names
 from harness.scenario.loader import load
 
 BASE = """\
@@ -90,7 +91,7 @@ ONE_CHANGE = {
     "an unknown word": (
         "on: embedded",
         "on: embeded",
-        ["5:7: target.on: found 'embeded', did you mean `embedded`? allowed: embedded"],
+        ["5:7: target.on: found 'embeded', did you mean `embedded`? allowed: embedded, process, container, kubernetes"],
     ),
     "an unknown metric": (
         "metric: time_to_first_token",
@@ -105,7 +106,7 @@ ONE_CHANGE = {
         "engine: cpu-tny",
         [
             "4:11: target.engine: there is no engine 'cpu-tny', did you mean `cpu-tiny`? "
-            "known: cpu-small, cpu-tiny, cpu-tiny-llmapi, or the path of a YAML file"
+            f"known: {', '.join(names('engines'))}, or the path of a YAML file"
         ],
     ),
     "a number out of bounds": (

@@ -31,7 +31,7 @@ def test_a_child_never_sees_the_packages_of_the_harness() -> None:
 def test_an_environment_counts_only_with_its_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
     monkeypatch.setattr(server_environment, "find_runtime", lambda: RUNTIME)
-    root = server_environment._root(RUNTIME)
+    root = server_environment._root(RUNTIME, server_environment.OPENVINO)
     (root / "bin").mkdir(parents=True)
     assert find() is None
     (root / "complete").write_text("123\n")

@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.engine.load import load_engine
 from harness.errors import UsageError
-from harness.target import process, started
+from harness.target import launch, process, started
 from harness.target.ports import Ports
 from harness.target.process import Identity
 from harness.target.started import StartedEngine
@@ -76,3 +77,8 @@ def test_a_dead_engine_tells_why_from_its_log(record: StartedEngine) -> None:
     assert record.why_dead() == "its log says nothing"
     Path(record.log).write_text((Path(__file__).with_name("logs") / "stub_dies.log").read_text())
     assert "is not healthy" in record.why_dead()
+
+
+def test_an_engine_of_tensorrt_llm_is_not_started_with_the_embedded_triton(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="needs TensorRT-LLM: the embedded Triton has none"):
+        launch.prepare_parts(load_engine("llama-3.1-8b-bf16-h100"), lambda _: None)
