@@ -59,6 +59,7 @@ class HarnessError(Exception):
         self.message = message
         self.hint = hint
         self.kept_in: Path | None = None  # the run folder with what was measured before the error
+        self.resume_command = "harness run --resume"  # what goes on with that folder
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message}\n  {self.hint}"

@@ -16,7 +16,7 @@ from harness.campaigns.calibration_profile import in_force_as_json
 from harness.campaigns.display import Display
 from harness.campaigns.drawing import files_read, plan_of, points_of
 from harness.campaigns.folder import first_manifest, keeping_server_log, merging, naming, new_folder, next_attempt
-from harness.campaigns.limits import refuse_clamped
+from harness.campaigns.limits import refuse_clamped, refuse_varied
 from harness.drivers import chosen
 from harness.measure.assignment import assignment
 from harness.measure.interruption import Interruption
@@ -50,9 +50,11 @@ class RunRequest:
 def run(request: RunRequest, display: Display) -> RunFolder:
     """Run the campaign; returns the run folder.
 
-    Raises Interrupted, TargetNotReady or DriverFailed, with `kept_in` set once something may have been measured.
+    Raises UsageError for a scenario that varies settings; Interrupted, TargetNotReady or DriverFailed, with `kept_in`
+    set once something may have been measured.
     """
     scenario = request.loaded.scenario
+    refuse_varied(scenario)
     chosen.require(_drivers(scenario, request.campaign), scenario.load_generator.processes)
     with Interruption() as interruption, open_target(scenario.target, progress=display.step) as target:
         folder, manifest = _prepare(request, target, display)

@@ -80,7 +80,7 @@ def _run(arguments: list[str] | None, debug: bool) -> int:
         _show(str(error), debug)
         if error.kept_in is not None:
             click.echo(f"  what was measured is kept: {error.kept_in}", err=True)
-            click.echo(f"  go on with:      harness run --resume {error.kept_in}", err=True)
+            click.echo(f"  go on with:      {error.resume_command} {error.kept_in}", err=True)
             click.echo(f"  see what is there: harness report {error.kept_in}", err=True)
         return error.ending.code
     except click.ClickException as error:

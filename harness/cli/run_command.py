@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from harness.records.store import RunFolder
 
 
+RESUMED_HERE = ("run", "cross_check")  # campaigns
+
+
 @click.command()
 @click.argument("scenario", required=False)
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="where runs go")
@@ -91,6 +94,8 @@ def _request(scenario: str | None, runs: Path, resume: Path | None) -> RunReques
     assert resume is not None
     folder = RunFolder.open(resume)
     manifest = folder.manifest()
+    if manifest.campaign not in RESUMED_HERE:
+        raise UsageError(f"{resume} is a {manifest.campaign}", hint=f"harness {manifest.campaign} --resume {resume}")
     loaded = loader.load_text(manifest.scenario_text, Path(manifest.scenario_file))
     return RunRequest(loaded, resume.parent, command_line, resume=folder, campaign=manifest.campaign)
 
