@@ -38,6 +38,7 @@ def html(view: View) -> bytes:
     text = environment.get_template("report.html.j2").render(
         view=view,
         css=Markup((folder / "report.css").read_text(encoding="utf-8")),
+        answers=[(one, None if (svg := draw(one.figure)) is None else Markup(svg)) for one in view.answer],
         figures=[(figure, None if svg is None else Markup(svg)) for figure, svg in drawn],
         machine_json=Markup(embeddable(view.machine_json)),
     )

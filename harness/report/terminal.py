@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from harness.report.shown import PointsTable, View
+from harness.report.shown import AnswerView, PointsTable, View
 
 # (group, label) → heading, the most wanted first
 WANTED = {
@@ -55,6 +55,21 @@ def table(view: View) -> RenderableType:
     lines = [f"{view.verdict.word}: {view.verdict.sentence}", *(f"  {reason}" for reason in view.verdict.reasons)]
     lines += [f"Objectives: {view.objectives.summary}", *(f"Note: {note}" for note in view.notes)]
     return Group(_Points(view.table), *(Text(line) for line in lines))
+
+
+def answer(view: AnswerView) -> RenderableType:
+    """The answer of a sweep to one workload: the table of configurations, then what it says."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    shown = [n for n, header in enumerate(view.table.headers) if header != "bound by"]
+    for number in shown:
+        table.add_column(view.table.headers[number], overflow="fold")
+    for row in view.table.rows:
+        table.add_row(*(escape(row[number]) for number in shown), style="bold" if row[1] == "recommended" else "")
+    lines = [f"{view.title}: {view.headline}", *view.evidence, view.margin, view.note]
+    lines += [f"Warning: {warning}" for warning in view.warnings]
+    lines += [f"Next: {step}" for step in view.next_steps]
+    lines += [f"To deploy it: {view.command}"] if view.command else []
+    return Group(Text(""), table, Text(lines[0], style="bold"), *(Text(line) for line in lines[1:] if line))
 
 
 def _drawn(points: PointsTable, wanted: Sequence[tuple[str, str]]) -> Table:
