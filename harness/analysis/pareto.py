@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from harness.analysis.distinguish import FEWEST, compare
 
+TOO_WIDE = 5.0  # an upper end of a margin beyond which the interval says nothing
 PRUNE_FACTOR = 1.25  # worse by this at every load, in both directions, is "beyond doubt"
 
 
@@ -147,4 +148,6 @@ def _margin_in_words(best: Candidate, others: Sequence[Compared]) -> str:
         return f"{ahead}, and that is real: at least {first.low:.1%}"
     if first.low is None:
         return f"{ahead}, which is not known to be real: one repetition shows no noise (repetitions: {FEWEST + 1})"
+    if first.high is not None and first.high > TOO_WIDE:
+        return f"{ahead}, but {len(best.values)} repetitions are too few, or too noisy, to tell"
     return f"{ahead}, which noise and drift can explain ({first.low:+.1%} to {first.high:+.1%})"

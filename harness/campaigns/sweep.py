@@ -206,7 +206,9 @@ def _hold(turn: _Turn, manifest: Manifest, session: Session) -> Manifest:
             todo = _todo(manifest, session) if manifest.deployment(session.deployment_id).failure is None else []
             with bench.opened(work, manifest, target, turn.driver, turn.label) as one:
                 return _measure(turn, one, manifest, todo)
-    except TargetNotReady as error:
+    except (TargetNotReady, UsageError) as error:
+        if opened and isinstance(error, UsageError):
+            raise
         words = "went away under load" if opened else "does not start"
         return _failed(work, deployment.deployment_id, f"{words}: {' '.join(error.message.split())}")
 
