@@ -8,6 +8,7 @@ from typing import Any
 from harness.analysis.answer import AnswerPoint, Configuration, WorkloadAnswer
 from harness.analysis.bound_by import CACHE, COMPUTE, LOAD, QUEUE, SLOTS, TOKENS
 
+LOOSENED_BY = {SLOTS: "max_batch_size", TOKENS: "max_num_tokens"}
 ADVICE = {
     SLOTS: "batch slots bound it: larger max_batch_size, as long as the KV cache holds",
     CACHE: "the KV cache bound it: a larger cache (memory fraction, FP8 cache), smaller output limits, or "
@@ -24,12 +25,21 @@ def next_steps(made: WorkloadAnswer, varied: Mapping[str, Sequence[Any]]) -> lis
     point, best = made.point(made.recommendation.point_id), made.configuration(made.recommendation.configuration)
     if point is None or best is None:
         return list(_without_winner(made))
-    steps = [ADVICE[bound.by] for bound in point.bounds if bound.by in ADVICE]
-    steps += _edges(best, varied)
+    steps = list(dict.fromkeys([*_of_bounds(point, best, varied), *_edges(best, varied)]))
     steps += _more_repetitions(made)
     if point.level == max(p.level for p in best.points) and not any(b.by in (COMPUTE, LOAD) for b in point.bounds):
         steps.append(f"it won at the highest load measured ({point.load}): measure higher ones")
     return list(dict.fromkeys(steps))
+
+
+def _of_bounds(point: AnswerPoint, best: Configuration, varied: Mapping[str, Sequence[Any]]) -> Iterator[str]:
+    """What would loosen its bounds; where more of it was measured and did not win, that."""
+    for bound in point.bounds:
+        setting = LOOSENED_BY.get(bound.by)
+        if setting is not None and any(value > best.varied[setting] for value in varied.get(setting, ())):
+            yield f"{bound.by} bound it, but larger {setting} was measured and did not win: read their rows"
+        elif bound.by in ADVICE:
+            yield ADVICE[bound.by]
 
 
 def _edges(best: Configuration, varied: Mapping[str, Sequence[Any]]) -> Iterator[str]:

@@ -23,6 +23,7 @@ from harness.scenario.schema import Scenario
 
 SWEEP = "sweep"
 FRONT_PERCENTILES = ("p99", "p95", "p90", "p50")
+MUCH_DRIFT = 0.05
 RATE = "output_token_throughput"
 NOT_MEASURED = Value(None, "per_s", 0, reason="not measured")
 
@@ -270,6 +271,11 @@ def _warnings(made: WorkloadAnswer, drift: Drift | None) -> list[str]:
         found.append("the recommended point is SUSPECT: read why before you deploy it")
     if point is not None and point.close is not None:
         found.append(f"the recommended point meets {point.close}, but its interval reaches over the limit")
+    invalid = [point.point_id for c in made.configurations for point in c.points if point.validity == "INVALID"]
+    if invalid:
+        found.append(f"INVALID, so they could not win: {'; '.join(invalid)}")
+    if drift is not None and drift.spread is not None and drift.spread > MUCH_DRIFT:
+        found.append(f"the reference differs by {drift.spread:.0%} between its visits: sweep again on a quiet machine")
     if drift is None or drift.spread is None:
         found.append("drift is not known: the reference was not measured twice")
     lacking = [c.label for c in made.configurations if c.failure is not None]

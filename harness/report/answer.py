@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import shorten
 
 from harness.analysis.answer import Answer, AnswerPoint, Configuration, WorkloadAnswer
 from harness.analysis.pareto import Compared
@@ -12,6 +13,7 @@ from harness.report.pareto_figure import pareto
 from harness.report.places import UNNAMED
 from harness.report.shown import AnswerView, TextTable
 
+LONGEST_FAILURE = 160  # characters; the whole stands in manifest.json and in the server's log
 RATES = {"output_token_throughput": "output tokens/s", "goodput": "requests/s within all bounds"}
 
 
@@ -111,11 +113,11 @@ def _shown_point(one: WorkloadAnswer, c: Configuration) -> AnswerPoint | None:
 def _row(answer: Answer, one: WorkloadAnswer, c: Configuration, width: int) -> tuple[str, ...]:
     point = _shown_point(one, c)
     if point is None:
-        return (c.label, c.failure or "not measured", *["–"] * (width - 2))
+        return (c.label, shorten(c.failure or "not measured", LONGEST_FAILURE, placeholder=" …"), *["–"] * (width - 2))
     more = (_number(point.maximised),) if answer.maximised == "goodput" else ()
     result = _result(one, c, point)
     if c.failure is not None:
-        result += f"; {c.failure}"
+        result += f"; {shorten(c.failure, LONGEST_FAILURE, placeholder=' …')}"
     if c.pruned is not None:
         result += f"; not finished: {c.pruned}"
     return (

@@ -63,6 +63,7 @@ def build(
     beside = beside or Beside()
     profile = beside.calibration if isinstance(beside.calibration, Calibration) else None
     found = places(manifest, scenario, assessment, profile)
+    shown = answers.views(beside.answer, f"runs/{manifest.run_id}")
     focus = focused(found, beside.answer)
     records = recorded(manifest, scenario, requests, drawn_metrics(found), span(manifest.measurements)[1])
     return View(
@@ -71,7 +72,7 @@ def build(
         description=scenario.description,
         measured_at=headline.measured_at(manifest),
         verdict=headline.verdict(found),
-        results=headline.results(found),
+        results=headline.results(found, shown),
         objectives=judgements.objectives(found, scenario),
         notes=_notes(manifest, assessment),
         table=key_table.points_table(found),
@@ -97,7 +98,7 @@ def build(
         command=identity.command(manifest),
         documents=identity.documents(manifest),
         machine_json=_machine_json(manifest, assessment),
-        answer=answers.views(beside.answer, f"runs/{manifest.run_id}"),
+        answer=shown,
     )
 
 
