@@ -91,7 +91,7 @@ def sessions(order: Sequence[str]) -> list[Session]:
     if len(order) == 1:
         return [Session(order[0], True, (0, 1))]
     pieces = math.ceil((len(order) - 1) / SESSIONS_BETWEEN_REFERENCES)
-    after = {round(len(order) * piece / pieces): piece for piece in range(1, pieces + 1)}
+    after = {1 + round((len(order) - 1) * piece / pieces): piece for piece in range(1, pieces + 1)}
     found = []
     for number, deployment_id in enumerate(order, start=1):
         found.append(Session(deployment_id, True, (0,) if number == 1 else ()))

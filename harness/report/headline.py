@@ -21,7 +21,9 @@ WORDS = ("VALID", "SUSPECT", "INVALID", NOT_MEASURED)
 
 def title(manifest: Manifest) -> str:
     """The title of the page."""
-    return f"{manifest.scenario_name}: load test of {_targets(manifest)}"
+    varied = _varied(manifest)
+    what = f"sweep over {' × '.join(varied)}" if varied else f"load test of {_targets(manifest)}"
+    return f"{manifest.scenario_name}: {what}"
 
 
 def sentence(manifest: Manifest, scenario: Scenario, found: Sequence[Place]) -> str:
@@ -55,14 +57,19 @@ def _origin(found: Sequence[Place]) -> str:
     return counted if all(place.open_loop for place in found) else f"In the open loop {counted}"
 
 
+def _varied(manifest: Manifest) -> list[str]:
+    """The settings by which the deployments of a sweep differ."""
+    return list(dict.fromkeys(name for d in manifest.deployments for name in d.varied))
+
+
 def _targets(manifest: Manifest) -> str:
-    varied = list(dict.fromkeys(name for d in manifest.deployments for name in d.varied))
+    varied = _varied(manifest)
     if varied:
         count = len(manifest.deployments)
         measured = sum(d.failure is None for d in manifest.deployments)
         models = " and ".join(sorted({f"{d.model}, {d.kind}" for d in manifest.deployments}))
-        lost = "" if measured == count else f", {count - measured} of them without a result,"
-        return f"{_count(count, 'combination')} of {' × '.join(varied)}{lost} ({models})"
+        lost = "" if measured == count else f" ({count - measured} of them without a result)"
+        return f"{_count(count, 'combination')} of {' × '.join(varied)}{lost}, {models},"
     names = {f"{d.engine_name or d.deployment_id} ({d.model}, {d.kind})" for d in manifest.deployments}
     return " and ".join(sorted(names)) or "no server"
 

@@ -102,9 +102,12 @@ def places(
             )
         )
 
-    def position(place: Place) -> tuple[int, str, float]:
-        name = place.point.workload
-        return (workloads.index(name) if name in workloads else len(workloads), place.series, place.load)
+    deployments = [d.deployment_id for d in manifest.deployments]
+
+    def position(place: Place) -> tuple[int, int, str, float]:
+        name, deployment = place.point.workload, place.point.deployment_id
+        workload = workloads.index(name) if name in workloads else len(workloads)
+        return workload, deployments.index(deployment), place.series, place.load
 
     return sorted(found, key=position)
 

@@ -78,7 +78,7 @@ def build(
         table=key_table.points_table(found),
         details=present(schedule.section(found, records), groups.tenants(found, records), groups.turns(found, records)),
         figures=(
-            throughput_latency(found),
+            *(() if shown else (throughput_latency(found),)),  # the answer of a sweep shows the same
             percentiles(focus),
             distributions(focus, records),
             heat_maps(found),
