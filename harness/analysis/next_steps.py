@@ -58,7 +58,10 @@ def _more_repetitions(made: WorkloadAnswer) -> Iterator[str]:
     unsure = made.recommendation.not_distinguishable
     if not unsure:
         return
-    if unsure[0].low is None:
+    runner_up = made.configuration(unsure[0].configuration)
+    if runner_up is not None and runner_up.pruned is not None:
+        yield "the runner-up was not finished: sweep without --prune to know its margin"
+    elif unsure[0].low is None:
         yield "one repetition shows no noise: write `repetitions: 3` (or more) and sweep again"
     else:
         yield f"{len(unsure)} others may be as good: more repetitions or longer windows tell them apart"

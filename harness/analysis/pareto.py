@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from harness.analysis.distinguish import FEWEST, compare
+from harness.analysis.distinguish import compare
 
 TOO_WIDE = 5.0  # an upper end of a margin beyond which the interval says nothing
 PRUNE_FACTOR = 1.25  # worse by this at every load, in both directions, is "beyond doubt"
@@ -145,9 +145,9 @@ def _margin_in_words(best: Candidate, others: Sequence[Compared]) -> str:
     first = others[0]
     ahead = f"{first.margin:.1%} ahead of the runner-up"
     if first.real:
-        return f"{ahead}, and that is real: at least {first.low:.1%}"
+        return f"{ahead}, at least {first.low:.1%}"
     if first.low is None:
-        return f"{ahead}, which is not known to be real: one repetition shows no noise (repetitions: {FEWEST + 1})"
+        return f"{ahead}, but noise is not known from one repetition"
     if first.high is not None and first.high > TOO_WIDE:
         return f"{ahead}, but {len(best.values)} repetitions are too few, or too noisy, to tell"
     return f"{ahead}, which noise and drift can explain ({first.low:+.1%} to {first.high:+.1%})"

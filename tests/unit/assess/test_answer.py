@@ -60,9 +60,14 @@ def _answer(
     invalid: Sequence[int] = (),
     failed: Mapping[int, str] | None = None,
     reference: Sequence[float] = (100.0, 100.0),
+    objective: str = "statistic: p99, ",
 ) -> tuple[Answer, Manifest]:
     failed, draw = failed or {}, random.Random(3)
-    text = SCENARIO.replace("SETTING", setting).replace("VALUES", str([*rates, *failed]))
+    text = (
+        SCENARIO.replace("statistic: p99, ", objective)
+        .replace("SETTING", setting)
+        .replace("VALUES", str([*rates, *failed]))
+    )
     scenario = read_strict(text, Scenario, Path("guide.yaml"))
     deployments = [_deployment(setting, value, gpus, None) for value in rates]
     deployments += [_deployment(setting, value, gpus, why) for value, why in failed.items()]
@@ -203,6 +208,15 @@ def test_json_and_report_say_what_rates_are_divided_by(
     axes = view.figure.content.rows[0][0].y_label  # type: ignore[union-attr]
     assert axes == f"output tokens/s per {'GPU' if gpus else 'server'}"
     assert view.table.headers[3] == axes
+
+
+def test_bounds_on_single_requests_alone_make_goodput_what_is_maximised() -> None:
+    """No point as a whole can miss them, so throughput would ignore them."""
+    found, _ = _answer("max_batch_size", BATCH_SIZES, objective="")
+    assert found.maximised == "goodput"
+    assert "goodput_per_gpu" in answer_file.to_json(found)
+    (view,) = shown.views(found, "runs/x")
+    assert "requests/s within all bounds per GPU" in view.table.headers
 
 
 def test_the_front_holds_the_only_point_that_none_beats() -> None:
