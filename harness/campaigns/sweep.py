@@ -204,6 +204,7 @@ def _hold(turn: _Turn, manifest: Manifest, session: Session) -> Manifest:
                 manifest = _drawn(work, manifest, target)
                 session = _first_session(manifest, session)
             todo = _todo(manifest, session) if manifest.deployment(session.deployment_id).failure is None else []
+            bench.refuse(work, manifest, target, todo, (work.scenario.driver,))
             with bench.opened(work, manifest, target, turn.driver, turn.label) as one:
                 return _measure(turn, one, manifest, todo)
     except (TargetNotReady, UsageError) as error:

@@ -38,12 +38,15 @@ def validate(context: click.Context, scenarios: tuple[str, ...]) -> None:
 
     A scenario is a file, or a name in ./scenarios or among the shipped ones. Exit code 2 if any has a mistake.
     """
+    from harness.plan.deployments import combinations
     from harness.scenario.loader import load
 
     sound = True
     for name_or_path in scenarios:
         try:
             loaded = load(find_named("scenarios", name_or_path))
+            if loaded.scenario.vary is not None:
+                combinations(loaded.scenario)  # settings that the engine does not have
         except UsageError as error:
             click.echo(str(error), err=True)
             sound = False

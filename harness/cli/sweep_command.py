@@ -24,7 +24,7 @@ def sweep(scenario: str | None, runs: Path, resume: Path | None, prune: bool) ->
 
     Each combination is an engine of its own: it is started, measured at every load level, stopped. One that does not
     start is a result. The run folder gets the report, answer.json, and the spec of the recommended engine.
-    Ctrl-C keeps what was measured; `--resume` goes on.
+    Ctrl-C keeps what was measured; `--resume` goes on. What did not start is not tried again.
 
     \b
       harness plan batch-sweep       the combinations, the starts, the time; nothing is started

@@ -8,8 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli.run_command import run
+from harness.cli.scenario_commands import validate
 from harness.cli.sweep_command import sweep
 from harness.errors import Ending, UsageError
+from harness.resources import find_named
 
 
 def test_run_refuses_vary_and_names_sweep(tmp_path: Path) -> None:
@@ -29,3 +31,12 @@ def test_sweep_refuses_a_scenario_that_varies_nothing(tmp_path: Path) -> None:
 def test_sweep_wants_a_scenario_or_a_folder() -> None:
     with pytest.raises(UsageError, match="name a scenario"):
         CliRunner().invoke(sweep, [], catch_exceptions=False)
+
+
+def test_validate_finds_a_setting_that_the_engine_does_not_have(tmp_path: Path) -> None:
+    file = tmp_path / "typo.yaml"
+    text = Path(find_named("scenarios", "batch-sweep")).read_text()
+    file.write_text(text.replace("max_batch_size:", "max_batch_sise:"))
+    found = CliRunner().invoke(validate, [str(file)])
+    assert found.exit_code == Ending.USAGE.code
+    assert "max_batch_sise" in found.output
