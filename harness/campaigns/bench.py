@@ -80,6 +80,15 @@ def opened(work: Work, manifest: Manifest, target: OpenTarget, driver: Driver, s
         yield Bench(work, target, driver, observer, manifest.telemetry_not_available if session else {})
 
 
+def refuse(
+    work: Work, manifest: Manifest, target: OpenTarget, todo: Sequence[Repetition], names: Sequence[str]
+) -> None:
+    """Raise UsageError where a driver cannot do what is planned, before anything is sent. `names`: of the drivers."""
+    for point in {item.point_id: item for item, _ in todo}.values():
+        name = chosen.driver_of(point.point_id) if len(names) > 1 else names[0]
+        chosen.refuse(name, assignment(work.scenario, work.folder, manifest, target, point, 0))
+
+
 def measure_all(bench: Bench, manifest: Manifest, todo: Sequence[Repetition]) -> Manifest:
     """Measure these one after the other, telling the display; returns the manifest with all of them.
 

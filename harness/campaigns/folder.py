@@ -103,14 +103,14 @@ def _tail(path: Path, most_bytes: int) -> str:
 
 
 @contextlib.contextmanager
-def naming(folder: RunFolder) -> Iterator[None]:
+def naming(folder: RunFolder, resume_command: str = "harness run --resume") -> Iterator[None]:
     """Errors from here on know the run folder, so that the command line can say where the kept data lies."""
     try:
         yield
     except HarnessError as error:
-        error.kept_in = folder.path
+        error.kept_in, error.resume_command = folder.path, resume_command
         raise
     except KeyboardInterrupt:
         interrupted = Interrupted("interrupted twice: the repetition in progress is lost")
-        interrupted.kept_in = folder.path
+        interrupted.kept_in, interrupted.resume_command = folder.path, resume_command
         raise interrupted from None

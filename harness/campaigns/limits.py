@@ -1,4 +1,4 @@
-"""What a plan may not ask of a target, checked before anything is measured."""
+"""What a scenario or a plan may not ask, checked before anything is measured."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from harness.errors import UsageError
 from harness.records.manifest import Deployment
+from harness.scenario.schema import Scenario
 
 
 def refuse_clamped(plan: pa.Table, deployment: Deployment) -> None:
@@ -22,3 +23,12 @@ def refuse_clamped(plan: pa.Table, deployment: Deployment) -> None:
                 f"server's max_seq_len is {limit}: it would cut answers silently",
                 hint="lower input_tokens or output_tokens, or raise max_seq_len of the engine",
             )
+
+
+def refuse_varied(scenario: Scenario) -> None:
+    """Raise UsageError for a scenario that varies settings, where only one deployment is measured."""
+    if scenario.vary is not None:
+        raise UsageError(
+            f"{scenario.name} varies settings ({', '.join(scenario.vary)}): it has one deployment per combination",
+            hint="measure them all and get one recommended: harness sweep; or leave `vary` out",
+        )

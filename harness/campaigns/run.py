@@ -6,7 +6,6 @@ happens. Judging is the right half's work.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +15,8 @@ from harness.campaigns.calibration_profile import in_force_as_json
 from harness.campaigns.display import Display
 from harness.campaigns.drawing import files_read, plan_of, points_of
 from harness.campaigns.folder import first_manifest, keeping_server_log, merging, naming, new_folder, next_attempt
-from harness.campaigns.limits import refuse_clamped
+from harness.campaigns.limits import refuse_clamped, refuse_varied
 from harness.drivers import chosen
-from harness.measure.assignment import assignment
 from harness.measure.interruption import Interruption
 from harness.plan import matrix
 from harness.plan.estimate import estimate
@@ -50,9 +48,11 @@ class RunRequest:
 def run(request: RunRequest, display: Display) -> RunFolder:
     """Run the campaign; returns the run folder.
 
-    Raises Interrupted, TargetNotReady or DriverFailed, with `kept_in` set once something may have been measured.
+    Raises UsageError for a scenario that varies settings; Interrupted, TargetNotReady or DriverFailed, with `kept_in`
+    set once something may have been measured.
     """
     scenario = request.loaded.scenario
+    refuse_varied(scenario)
     chosen.require(_drivers(scenario, request.campaign), scenario.load_generator.processes)
     with Interruption() as interruption, open_target(scenario.target, progress=display.step) as target:
         folder, manifest = _prepare(request, target, display)
@@ -95,7 +95,7 @@ def _resumed(folder: RunFolder, target: OpenTarget, display: Display) -> Manifes
 def _measure_missing(work: Work, manifest: Manifest, target: OpenTarget, web_ui_port: int | None) -> None:
     todo = [item for item in _order(manifest, work.scenario) if not bench.is_measured(manifest, *item)]
     names = _drivers(work.scenario, manifest.campaign)
-    _refuse_tasks(work, manifest, target, todo, names)
+    bench.refuse(work, manifest, target, todo, names)
     share = len(todo) / max(1, sum(point.repetitions for point in manifest.points))
     work.display.planned(manifest.points, len(todo), share * estimate(work.scenario, manifest.points).total_s)
     with (
@@ -104,14 +104,6 @@ def _measure_missing(work: Work, manifest: Manifest, target: OpenTarget, web_ui_
         bench.opened(work, manifest, target, driver) as opened,
     ):
         bench.measure_all(opened, manifest, todo)
-
-
-def _refuse_tasks(
-    work: Work, manifest: Manifest, target: OpenTarget, todo: Sequence[Repetition], names: Sequence[str]
-) -> None:
-    for point in {item.point_id: item for item, _ in todo}.values():
-        name = chosen.driver_of(point.point_id) if len(names) > 1 else names[0]
-        chosen.refuse(name, assignment(work.scenario, work.folder, manifest, target, point, 0))
 
 
 def _drivers(scenario: Scenario, campaign: str) -> tuple[str, ...]:

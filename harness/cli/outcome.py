@@ -6,7 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.assess import assess, files
+from harness.assess import answer as answers
+from harness.assess import answer_file, assess, files
 from harness.errors import Ending
 from harness.records.store import RunFolder
 from harness.report import terminal, writer
@@ -17,8 +18,16 @@ def conclude(path: Path, console: Console, *, allow_invalid: bool = False) -> En
     folder = RunFolder.open(path)
     assessment = assess.assess(folder)
     files.write_files(folder, assessment)
-    view = writer.view_of(folder, assessment)
+    manifest = folder.manifest()
+    answer = answers.answer_of(manifest, assess.scenario_of(manifest), assessment, folder.telemetry())
+    if answer is not None:
+        answer_file.write(folder, manifest, answer)
+    view = writer.view_of(folder, assessment, answer)
     written = writer.write_all(folder, view)
     console.print(terminal.table(view))
+    for one in view.answer:
+        console.print(terminal.answer(one))
     console.print(f"report: {next(file for file in written if file.suffix == '.html')}", highlight=False)
+    if answer is not None:
+        return answers.ending(answer)
     return assess.ending(assessment, allow_invalid=allow_invalid)

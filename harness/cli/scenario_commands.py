@@ -63,9 +63,12 @@ def _is_engine(name_or_path: str) -> bool:
 
 
 def _checked_scenario(name_or_path: str) -> list[str]:
+    from harness.plan.deployments import combinations
     from harness.scenario.loader import load
 
     loaded = load(find_named("scenarios", name_or_path))
+    if loaded.scenario.vary is not None:
+        combinations(loaded.scenario)  # settings that the engine does not have
     return [f"ok  {loaded.path}: {_summary(loaded)}"]
 
 

@@ -37,6 +37,9 @@ class Deployment:
     gpu_count: int | None = None
     gpu_product: str | None = None
     start_phases: dict[str, float] = field(default_factory=dict)  # seconds since the server's process was started
+    varied: dict[str, Any] = field(default_factory=dict)  # of a sweep: the settings by which its deployments differ
+    failure: str | None = None  # "does not start: …", "cannot be: …", "went away: …": a result of a sweep
+    pruned: str | None = None  # why a sweep did not finish it
     token_count_source: str = "server"  # where token counts come from: "server", "tokenizer" or "chunks"
     gpu_memory_bytes: int | None = None  # of one GPU
     tokenizer_hash: str | None = None  # of the tokenizer.json that prompts were made with
@@ -59,6 +62,7 @@ class Point:
     output_tokens_mean: float
     arm: str | None = None
     streamed: bool = True  # False: answers come whole, there is no first token
+    purpose: str = "result"  # "reference": measured again and again, to see the machine drift
 
     @property
     def key(self) -> str:
@@ -153,6 +157,11 @@ class Manifest:
         key = (measurement.point_id, measurement.arm, measurement.repetition)
         kept = [m for m in self.measurements if (m.point_id, m.arm, m.repetition) != key]
         return dataclasses.replace(self, measurements=[*kept, measurement])
+
+    def with_deployment(self, deployment: Deployment) -> Manifest:
+        """A copy in which this deployment replaces the one with its id."""
+        known = [deployment if d.deployment_id == deployment.deployment_id else d for d in self.deployments]
+        return dataclasses.replace(self, deployments=known)
 
 
 def to_json(manifest: Manifest) -> str:

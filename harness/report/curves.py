@@ -10,6 +10,7 @@ from harness.report.numbers import digits, exactly, on_screen, overloaded, plain
 from harness.report.places import Place, closed_loop, load_axis, overload, series_of
 from harness.report.shown import Curves, FigureView, HeatCell, HeatMap, HeatMaps, Limit, Line, Panel, TextTable
 
+LONG_NAME = 25  # of a series: with it, a title of three in a row takes two lines
 PERCENTILES = ("p50", "p90", "p95", "p99")
 SHORT_TITLES = {
     "time_to_first_token": "TTFT",
@@ -116,7 +117,7 @@ def _against_load(name: str, series: Sequence[Place], metric: str) -> Panel:
     lines += _from_send(series, metric)
     loads = tuple(place.load for place in series)
     return Panel(
-        title=f"{name}: {SHORT_TITLES[metric]}",
+        title=f"{name}:{' ' if len(name) < LONG_NAME else chr(10)}{SHORT_TITLES[metric]}",
         x_label=load_axis(series),
         y_label=f"{SHORT_TITLES[metric]} (ms)",
         lines=tuple(lines),

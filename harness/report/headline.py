@@ -11,7 +11,7 @@ from harness.records.manifest import Manifest
 from harness.report import loads
 from harness.report.numbers import digits, plain
 from harness.report.places import NOT_MEASURED, Place, closed_loop, overload, series_of
-from harness.report.shown import Verdict
+from harness.report.shown import AnswerView, Verdict
 from harness.scenario.schema import Scenario
 from harness.units import show_duration
 
@@ -21,7 +21,9 @@ WORDS = ("VALID", "SUSPECT", "INVALID", NOT_MEASURED)
 
 def title(manifest: Manifest) -> str:
     """The title of the page."""
-    return f"{manifest.scenario_name}: load test of {_targets(manifest)}"
+    varied = _varied(manifest)
+    what = f"sweep over {' × '.join(varied)}" if varied else f"load test of {_targets(manifest)}"
+    return f"{manifest.scenario_name}: {what}"
 
 
 def sentence(manifest: Manifest, scenario: Scenario, found: Sequence[Place]) -> str:
@@ -55,7 +57,19 @@ def _origin(found: Sequence[Place]) -> str:
     return counted if all(place.open_loop for place in found) else f"In the open loop {counted}"
 
 
+def _varied(manifest: Manifest) -> list[str]:
+    """The settings by which the deployments of a sweep differ."""
+    return list(dict.fromkeys(name for d in manifest.deployments for name in d.varied))
+
+
 def _targets(manifest: Manifest) -> str:
+    varied = _varied(manifest)
+    if varied:
+        count = len(manifest.deployments)
+        measured = sum(d.failure is None for d in manifest.deployments)
+        models = " and ".join(sorted({f"{d.model}, {d.kind}" for d in manifest.deployments}))
+        lost = "" if measured == count else f" ({count - measured} of them without a result)"
+        return f"{_count(count, 'combination')} of {' × '.join(varied)}{lost}, {models},"
     names = {f"{d.engine_name or d.deployment_id} ({d.model}, {d.kind})" for d in manifest.deployments}
     return " and ".join(sorted(names)) or "no server"
 
@@ -119,8 +133,10 @@ def _some(labels: Sequence[str]) -> str:
     return "; ".join(labels) if len(labels) <= 2 else f"{len(labels)} points"
 
 
-def results(found: Sequence[Place]) -> tuple[str, ...]:
-    """What came out, one sentence per series of points. INVALID points are left out, and said to be."""
+def results(found: Sequence[Place], answers: Sequence[AnswerView] = ()) -> tuple[str, ...]:
+    """What came out: the answer of a sweep, else one sentence per series. INVALID points are left out, and said so."""
+    if answers:
+        return tuple(text for one in answers for text in (f"{one.title}: {one.headline}", one.evidence[0], one.margin))
     return tuple(_result(name, series) for name, series in series_of(found).items())
 
 

@@ -41,7 +41,8 @@ def identity(manifest: Manifest, scenario: Scenario, found: Sequence[Place]) -> 
     """What ran, where, with which settings and seeds."""
     return (
         Facts("Run", tuple(_run(manifest, scenario, found))),
-        *(Facts(f"Server: {d.deployment_id}", tuple(_deployment(d))) for d in manifest.deployments),
+        *(Facts(f"Server: {d.deployment_id}", tuple(_deployment(d))) for d in _in_full(manifest)),
+        *_differing(manifest),
         Facts("Load host", (*_flat("", manifest.host), *_gpus(manifest))),
     )
 
@@ -73,6 +74,20 @@ def _token_sources(found: Sequence[Place]) -> dict[str, list[str]]:
                     if source not in sources.setdefault(what, []):
                         sources[what].append(source)
     return sources
+
+
+def _in_full(manifest: Manifest) -> list[Deployment]:
+    """The deployments shown in full: of a sweep, where they differ in what was varied only, one that was measured."""
+    if not any(d.varied for d in manifest.deployments):
+        return manifest.deployments
+    return [d for d in manifest.deployments if d.failure is None][:1] or manifest.deployments[:1]
+
+
+def _differing(manifest: Manifest) -> Iterator[Facts]:
+    others = [d for d in manifest.deployments if d not in _in_full(manifest)]
+    if others:
+        same = "like the one above but for these settings; its file lies in engines/ of the run folder"
+        yield Facts("The other servers", tuple((d.deployment_id, d.failure or same) for d in others))
 
 
 def _deployment(deployment: Deployment) -> Iterator[tuple[str, str]]:
@@ -129,7 +144,7 @@ def _is_long(value: Any) -> bool:
 def documents(manifest: Manifest) -> tuple[tuple[str, str], ...]:
     """(title, text) of what is too long for a line: scenario, engine specs, what servers said of their models."""
     found = [("The scenario as it was run", manifest.scenario_text)]
-    for deployment in manifest.deployments:
+    for deployment in _in_full(manifest):
         if deployment.engine_spec:
             found.append((f"Engine {deployment.engine_name or deployment.deployment_id}", deployment.engine_spec))
         found += _long_values(f"Server {deployment.deployment_id}", {**deployment.settings, **deployment.server})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.metrics.results import ObjectiveResult, Reason
 from harness.report.numbers import exactly, on_screen, plain
-from harness.report.places import Place, series_of
+from harness.report.places import MOST_ROWS, Place, series_of
 from harness.report.shown import Finding, Judgement, Objectives
 from harness.scenario.objective import REQUEST_METRICS
 from harness.scenario.schema import Scenario
@@ -63,6 +63,9 @@ def _summary(found: Sequence[Place], titles: Sequence[str], bounds: Sequence[str
         if bounds:
             return "The scenario's objectives bound single requests only: see attainment in the table of points."
         return "The scenario states no objective."
+    if len(series_of(found)) > MOST_ROWS:
+        meeting = [place for place in found if place.believable and _meets_all(place)]
+        return f"All met at {len(meeting)} of {len(found)} points."
     return " ".join(_series_summary(name, series) for name, series in series_of(found).items())
 
 

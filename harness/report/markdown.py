@@ -21,6 +21,7 @@ def summary(view: View) -> bytes:
         _plain(view.measured_at),
         f"**{view.verdict.word}**: {_plain(view.verdict.sentence)}",
         _list(view.verdict.reasons),
+        *_answers(view),
         "## What came out",
         _list(view.results),
         f"Objectives: {_plain(view.objectives.summary)}",
@@ -56,6 +57,23 @@ def _findings(view: View) -> list[str]:
     for finding in view.findings:
         blocks.append(f"**{finding.severity}**, {_plain(finding.title)}. What to do: {_plain(finding.advice)}")
         blocks.append(_list(f"{point}: {message}" for point, message in finding.sightings))
+    return blocks
+
+
+def _answers(view: View) -> list[str]:
+    blocks = []
+    for one in view.answer:
+        rule = ["---", *["---"] * (len(one.table.headers) - 1)]
+        blocks += [
+            f"## {_plain(one.title)}: {_plain(one.headline)}",
+            _list([*one.evidence, *filter(None, [one.margin])]),
+        ]
+        blocks += [_table(list(one.table.headers), [list(row) for row in one.table.rows], rule), _plain(one.note)]
+        blocks += [
+            _list(f"Warning: {text}" for text in one.warnings),
+            _list(f"Next: {text}" for text in one.next_steps),
+        ]
+        blocks += [_fenced(one.command)] if one.command else []
     return blocks
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.analysis.answer import Answer
 from harness.analysis.instrument import InstrumentError, instrument_error
 from harness.metrics.results import Assessment, ObjectiveResult, PointSummary, Validity, Value
 from harness.records.calibration import Calibration
@@ -14,6 +15,7 @@ from harness.report.numbers import lookup, overloaded
 from harness.scenario.schema import Scenario
 
 NOT_MEASURED = "NOT MEASURED"
+MOST_ROWS = 4  # of a figure with one row per series
 UNNAMED = "all"  # the workload of a scenario that gives it no name
 
 
@@ -76,10 +78,15 @@ def places(
     summaries = {(summary.point_id, summary.arm): summary for summary in assessment.points}
     workloads = [workload.name for workload in scenario.workload]
     found = []
+    failed = {d.deployment_id for d in manifest.deployments if d.failure is not None}
     for point in manifest.points:
+        if point.purpose != "result":
+            continue
         summary = summaries.get((point.point_id, point.arm))
         if summary is not None and not summary.repetitions:
             summary = None
+        if summary is None and point.deployment_id in failed:
+            continue  # that it does not start is its result
         found.append(
             Place(
                 point,
@@ -95,9 +102,12 @@ def places(
             )
         )
 
-    def position(place: Place) -> tuple[int, str, float]:
-        name = place.point.workload
-        return (workloads.index(name) if name in workloads else len(workloads), place.series, place.load)
+    deployments = [d.deployment_id for d in manifest.deployments]
+
+    def position(place: Place) -> tuple[int, int, str, float]:
+        name, deployment = place.point.workload, place.point.deployment_id
+        workload = workloads.index(name) if name in workloads else len(workloads)
+        return workload, deployments.index(deployment), place.series, place.load
 
     return sorted(found, key=position)
 
@@ -124,14 +134,41 @@ def _instrument(profile: Calibration | None, point: Point, summary: PointSummary
 
 
 def _series(point: Point, manifest: Manifest) -> str:
-    parts = ["all requests" if point.workload == UNNAMED else point.workload]
-    if len(manifest.deployments) > 1 and not point.deployment_id.endswith(f"-{point.arm}"):
-        parts.append(point.deployment_id)
+    several = len(manifest.deployments) > 1 and not point.deployment_id.endswith(f"-{point.arm}")
+    parts = [] if several and point.workload == UNNAMED else [_workload(point.workload)]
+    if several:
+        parts.append(_settings(point.deployment_id, manifest))
     if point.arm is not None:
         parts.append(f"arm {point.arm}")
     if len({other.load_kind for other in manifest.points}) > 1:
         parts.append(point.load_kind.replace("_", " "))
     return " · ".join(parts)
+
+
+def _workload(name: str) -> str:
+    return "all requests" if name == UNNAMED else name
+
+
+def _settings(deployment_id: str, manifest: Manifest) -> str:
+    """The settings by which a deployment differs from the others of the run; its id where none were varied."""
+    varied = manifest.deployment(deployment_id).varied
+    differing = [
+        f"{name} {str(value).lower() if isinstance(value, bool) else value}"
+        for name, value in varied.items()
+        if any(other.varied.get(name) != value for other in manifest.deployments)
+    ]
+    return ", ".join(differing) or deployment_id
+
+
+def focused(found: Sequence[Place], answer: Answer | None) -> Sequence[Place]:
+    """The places that figures with a row per series show: of a large sweep, the recommended one and the runner-up."""
+    if answer is None or len(series_of(found)) <= MOST_ROWS:
+        return found
+    wanted = set()
+    for one in answer.workloads:
+        first, second = one.recommendation.configuration, one.recommendation.runner_up
+        wanted |= {(one.workload, first), (one.workload, second.configuration if second else None)}
+    return [p for p in found if (p.point.workload, p.point.deployment_id) in wanted] or found[:MOST_ROWS]
 
 
 def closed_loop(found: Sequence[Place]) -> bool:

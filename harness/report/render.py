@@ -32,7 +32,12 @@ class _ColumnGroup:
 def html(view: View) -> bytes:
     """The page of a run in UTF-8."""
     return page(
-        "report.html.j2", machine_json=view.machine_json, gate=view.gate, view=view, figures=drawn(view.figures)
+        "report.html.j2",
+        machine_json=view.machine_json,
+        gate=view.gate,
+        view=view,
+        answers=[(one, _drawn(one.figure)) for one in view.answer],
+        figures=drawn(view.figures),
     )
 
 
@@ -55,7 +60,11 @@ def page(template: str, *, machine_json: str, gate: GateView | None, **content: 
 
 def drawn(figures: Iterable[FigureView]) -> list[tuple[FigureView, Markup | None]]:
     """Each figure with its drawing, if it has one."""
-    return [(figure, None if (svg := draw(figure)) is None else Markup(svg)) for figure in figures]
+    return [(figure, _drawn(figure)) for figure in figures]
+
+
+def _drawn(figure: FigureView) -> Markup | None:
+    return None if (svg := draw(figure)) is None else Markup(svg)
 
 
 def embeddable(json_text: str) -> str:

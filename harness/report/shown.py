@@ -262,6 +262,23 @@ class Section:
 
 
 @dataclass(frozen=True)
+class AnswerView:
+    """The answer of a sweep to one workload, the most wanted first. `command` is empty without a recommendation."""
+
+    key: str
+    title: str
+    headline: str
+    evidence: tuple[str, ...]
+    margin: str
+    warnings: tuple[str, ...]
+    table: TextTable
+    note: str
+    figure: FigureView
+    next_steps: tuple[str, ...]
+    command: str
+
+
+@dataclass(frozen=True)
 class View:
     """Everything a report says, in the order in which it says it."""
 
@@ -286,3 +303,4 @@ class View:
     documents: tuple[tuple[str, str], ...]  # title, text: too long for a line
     machine_json: str = field(repr=False)
     gate: GateView | None = None  # where a gate has judged this run
+    answer: tuple[AnswerView, ...] = ()  # of a sweep, per workload

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from harness.report.shown import PointsTable, View
+from harness.report.shown import AnswerView, PointsTable, TextTable, View
 
 # (group, label) → heading, the most wanted first
 WANTED = {
@@ -55,6 +55,31 @@ def table(view: View) -> RenderableType:
     lines = [f"{view.verdict.word}: {view.verdict.sentence}", *(f"  {reason}" for reason in view.verdict.reasons)]
     lines += [f"Objectives: {view.objectives.summary}", *(f"Note: {note}" for note in view.notes)]
     return Group(_Points(view.table), *(Text(line) for line in lines))
+
+
+def answer(view: AnswerView) -> RenderableType:
+    """The answer of a sweep to one workload: the table of configurations, then what it says."""
+    lines = [f"{view.title}: {view.headline}", *view.evidence, view.margin, view.note]
+    lines += [f"Warning: {warning}" for warning in view.warnings]
+    lines += [f"Next: {step}" for step in view.next_steps]
+    lines += [f"To deploy it: {view.command}"] if view.command else []
+    rows = _aligned(view.table)
+    return Group(Text(""), *rows, Text(lines[0], style="bold"), *(Text(line) for line in lines[1:] if line))
+
+
+def _aligned(table: TextTable) -> list[Text]:
+    """The configurations, one line each whatever the width: their long words (the result) come last."""
+    last = ("result",)
+    short = [n for n, header in enumerate(table.headers) if header not in (*last, "bound by")]
+    order = [*short, *(n for n, header in enumerate(table.headers) if header in last)]
+    rows = [table.headers, *table.rows]
+    widths = [max(len(row[n]) for row in rows) for n in short]
+    drawn = []
+    for number, row in enumerate(rows):
+        cells = [row[n].ljust(width) for n, width in zip(short, widths, strict=True)]
+        style = "bold" if number == 0 or "recommended" in row else ""
+        drawn.append(Text("  ".join([*cells, *(row[n] for n in order[len(short) :])]), style=style, no_wrap=True))
+    return drawn
 
 
 def _drawn(points: PointsTable, wanted: Sequence[tuple[str, str]]) -> Table:

@@ -14,10 +14,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from harness.analysis.answer import Answer
 from harness.metrics.results import Assessment
 from harness.records.calibration import Calibration, NotCalibrated
 from harness.records.foreign import ForeignResult
 from harness.records.manifest import Manifest, key_of
+from harness.report import answer as answers
 from harness.report import (
     cross_check,
     foreign,
@@ -32,7 +34,7 @@ from harness.report import (
 from harness.report.curves import heat_maps, percentiles, throughput_latency
 from harness.report.distributions import distributions, drawn_metrics
 from harness.report.outcomes import outcomes
-from harness.report.places import places
+from harness.report.places import focused, places
 from harness.report.recorded import recorded
 from harness.report.shown import Section, View
 from harness.report.timeline import span, timeline
@@ -46,6 +48,7 @@ class Beside:
     calibration: Calibration | NotCalibrated | None = None
     foreign: Sequence[ForeignResult] = ()
     cross_check: str | None = None  # the text of cross_check.json
+    answer: Answer | None = None  # of a sweep
 
 
 def build(
@@ -60,6 +63,8 @@ def build(
     beside = beside or Beside()
     profile = beside.calibration if isinstance(beside.calibration, Calibration) else None
     found = places(manifest, scenario, assessment, profile)
+    shown = answers.views(beside.answer, f"runs/{manifest.run_id}")
+    focus = focused(found, beside.answer)
     records = recorded(manifest, scenario, requests, drawn_metrics(found), span(manifest.measurements)[1])
     return View(
         title=headline.title(manifest),
@@ -67,15 +72,15 @@ def build(
         description=scenario.description,
         measured_at=headline.measured_at(manifest),
         verdict=headline.verdict(found),
-        results=headline.results(found),
+        results=headline.results(found, shown),
         objectives=judgements.objectives(found, scenario),
         notes=_notes(manifest, assessment),
         table=key_table.points_table(found),
         details=present(schedule.section(found, records), groups.tenants(found, records), groups.turns(found, records)),
         figures=(
-            throughput_latency(found),
-            percentiles(found),
-            distributions(found, records),
+            *(() if shown else (throughput_latency(found),)),  # the answer of a sweep shows the same
+            percentiles(focus),
+            distributions(focus, records),
             heat_maps(found),
             timeline(found, manifest, records, telemetry, scenario.telemetry.period_s),
             outcomes(found),
@@ -93,6 +98,7 @@ def build(
         command=identity.command(manifest),
         documents=identity.documents(manifest),
         machine_json=_machine_json(manifest, assessment),
+        answer=shown,
     )
 
 

@@ -28,6 +28,7 @@ from harness.scenario.objective import Objectives
 from harness.scenario.strict import Strict, mistake, refuse_same_names
 from harness.scenario.surroundings import surroundings_of
 from harness.scenario.target import AttachTarget, EngineTarget, Slug
+from harness.scenario.vary import Vary
 from harness.scenario.workload import Workload, Workloads
 
 SCHEMA_VERSION = 1
@@ -106,6 +107,11 @@ class Scenario(Strict):
     name: Slug = Field(description="name in run folders, reports and baselines")
     description: str = Field("", description="one or two sentences for the report")
     target: Target = Field(description="the server under test")
+    vary: Vary | None = Field(
+        None,
+        description="settings of the engine, each with the values to measure; every combination is one deployment "
+        "(harness sweep)",
+    )
     workload: Workloads = Field(description="what is asked; each workload of a list is measured at each load level")
     load: Load = Field(description="how it is asked")
     phases: Phases = Field(Phases(), description="warm-up, window and drain of each repetition")
@@ -147,6 +153,14 @@ class Scenario(Strict):
     def _names_differ(cls, workloads: list[Workload]) -> list[Workload]:
         refuse_same_names([workload.name for workload in workloads], "workload")
         return workloads
+
+    @model_validator(mode="after")
+    def _only_an_engine_varies(self) -> Scenario:
+        if self.vary is not None and isinstance(self.target, AttachTarget):
+            raise mistake(
+                "only an engine that the harness starts can be given other settings: use target.engine", "vary"
+            )
+        return self
 
     @model_validator(mode="after")
     def _load_fits_the_rest(self, info: ValidationInfo) -> Scenario:

@@ -1,0 +1,77 @@
+"""What to try next after a sweep, from what bound the recommended point and where it lies in what was varied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from harness.analysis.answer import AnswerPoint, Configuration, WorkloadAnswer
+from harness.analysis.bound_by import CACHE, COMPUTE, LOAD, QUEUE, SLOTS, TOKENS
+
+LOOSENED_BY = {SLOTS: "max_batch_size", TOKENS: "max_num_tokens"}
+ADVICE = {
+    SLOTS: "batch slots bound it: larger max_batch_size, as long as the KV cache holds",
+    CACHE: "the KV cache bound it: a larger cache (memory fraction, FP8 cache), smaller output limits, or "
+    "batch_scheduler_policy max_utilization",
+    TOKENS: "max_num_tokens bound it: larger steps, or chunked context",
+    QUEUE: "requests waited before the engine: look at queue settings and instance counts",
+    COMPUTE: "it computed without pause: only a faster engine helps (precision, parallelism, more GPUs or threads)",
+    LOAD: "nothing bound it: measure higher loads, it may give more",
+}
+
+
+def next_steps(made: WorkloadAnswer, varied: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Sentences, the most telling first. `varied`: setting → the values that were measured."""
+    point, best = made.point(made.recommendation.point_id), made.configuration(made.recommendation.configuration)
+    if point is None or best is None:
+        return list(_without_winner(made))
+    steps = list(dict.fromkeys([*_of_bounds(point, best, varied), *_edges(best, varied)]))
+    steps += _more_repetitions(made)
+    if point.level == max(p.level for p in best.points) and not any(b.by in (COMPUTE, LOAD) for b in point.bounds):
+        steps.append(f"it won at the highest load measured ({point.load}): measure higher ones")
+    return list(dict.fromkeys(steps))
+
+
+def _of_bounds(point: AnswerPoint, best: Configuration, varied: Mapping[str, Sequence[Any]]) -> Iterator[str]:
+    """What would loosen its bounds; where more of it was measured and did not win, that."""
+    for bound in point.bounds:
+        setting = LOOSENED_BY.get(bound.by)
+        if setting is not None and any(value > best.varied[setting] for value in varied.get(setting, ())):
+            yield f"{bound.by} bound it, but larger {setting} was measured and did not win: read their rows"
+        elif bound.by in ADVICE:
+            yield ADVICE[bound.by]
+
+
+def _edges(best: Configuration, varied: Mapping[str, Sequence[Any]]) -> Iterator[str]:
+    for name, values in varied.items():
+        numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+        chosen = best.varied.get(name)
+        if len(numbers) < 2 or chosen not in numbers:
+            continue
+        if chosen == max(numbers):
+            yield f"{name} {chosen} is the largest that was measured: measure a larger one"
+        elif chosen == min(numbers):
+            yield f"{name} {chosen} is the smallest that was measured: measure a smaller one"
+
+
+def _more_repetitions(made: WorkloadAnswer) -> Iterator[str]:
+    unsure = made.recommendation.not_distinguishable
+    if not unsure:
+        return
+    runner_up = made.configuration(unsure[0].configuration)
+    if runner_up is not None and runner_up.pruned is not None:
+        yield "the runner-up was not finished: sweep without --prune to know its margin"
+    elif unsure[0].low is None:
+        yield "one repetition shows no noise: write `repetitions: 3` (or more) and sweep again"
+    else:
+        yield f"{len(unsure)} others may be as good: more repetitions or longer windows tell them apart"
+
+
+def _without_winner(made: WorkloadAnswer) -> Iterator[str]:
+    points: list[AnswerPoint] = [point for c in made.configurations for point in c.points]
+    if any((point.why_not or "").startswith("misses") for point in points):
+        yield "no point meets all objectives: measure lower loads, or vary what bound the lowest one"
+        lowest = min(points, key=lambda point: point.level)
+        yield from (ADVICE[bound.by] for bound in lowest.bounds if bound.by in ADVICE)
+    elif points:
+        yield "too few requests, or INVALID points: longer windows, and what the reasons advise"
