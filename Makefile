@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 COMPILE := uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	--constraint requirements/constraints.txt --quiet
 
-.PHONY: help demo test lint types contracts unit integration bench requirements wheel clean
+.PHONY: help demo test lint types contracts unit integration together alone bench requirements wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -17,7 +17,7 @@ demo: $(VENV)/runtime ## set up, measure scenarios/quickstart.yaml on the embedd
 
 test: $(VENV)/development ## set up, then linters, types, import contracts and all tests
 	@$(MAKE) --no-print-directory -j2 --keep-going --output-sync=target types unit lint contracts; checks=$$?; \
-	$(BIN)/python -m pytest -m integration && exit $$checks
+	$(MAKE) --no-print-directory --keep-going together alone && exit $$checks
 
 lint: $(VENV)/development ## ruff: style and format
 	$(BIN)/ruff check .
@@ -33,8 +33,15 @@ contracts: $(VENV)/development ## the layers of harness/README.md
 unit: $(VENV)/development ## unit and property tests only: seconds
 	$(BIN)/python -m pytest -q -m "not integration"
 
-integration: $(VENV)/development ## tests with real processes only
-	$(BIN)/python -m pytest -q -m integration
+integration: together alone ## tests with real processes only
+
+# Most of their time is waiting for servers and windows, so three files go at a time; tests that judge the load generator
+# by the instants it took have the machine for themselves.
+together: $(VENV)/development
+	$(BIN)/python -m pytest -q -m "integration and not alone" -n 3 --dist loadfile
+
+alone: $(VENV)/development
+	$(BIN)/python -m pytest -q -m "integration and alone"
 
 bench: $(VENV)/development ## what the load generator carries and how true it is, how often a gate errs, and what a large report costs
 	$(BIN)/python -m tests.bench.driver

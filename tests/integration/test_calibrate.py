@@ -18,7 +18,7 @@ from harness.records.calibration import Calibration, NotCalibrated
 from harness.truth import process
 from harness.truth.behaviour import Behaviour
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 SCENARIO = """\
 version: 1

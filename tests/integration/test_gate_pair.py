@@ -20,7 +20,7 @@ from harness.cli.run_command import run
 from harness.truth import process
 from harness.truth.behaviour import Behaviour
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 PACED = Behaviour(time_to_first_token_s=0.016, inter_token_s=0.004)
 SLOWER = Behaviour(time_to_first_token_s=0.04, inter_token_s=0.010)  # 2.5 times

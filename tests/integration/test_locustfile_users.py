@@ -22,7 +22,7 @@ PACED = Behaviour(time_to_first_token_s=0.05, inter_token_s=0.01)
 
 
 def _locust(folder: Path, port: int, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "-u", "4", "-r", "4", "-t", "4s"]
+    command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "-u", "4", "-r", "4", "-t", "6s"]
     command += ["--host", f"http://127.0.0.1:{port}", "--csv", str(folder / "stats"), *options]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
 

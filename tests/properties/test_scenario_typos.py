@@ -89,13 +89,16 @@ telemetry: {period_s: 1, nvml: true, metrics: true, statistics: false, host: tru
 TEXTS = [EVERYTHING, *(file.read_text(encoding="utf-8") for file in sorted(FOLDER.glob("*.yaml")))]
 
 
+FREE = ("headers", "vary")  # mappings whose names the schema cannot know; `plan.deployments` checks those of `vary`
+
+
 def keys_of(node: Node) -> list[tuple[str, Place]]:
     if isinstance(node.content, list):
         return [found for item in node.content for found in keys_of(item)]
     if not isinstance(node.content, dict):
         return []
     own = [(key, value.head) for key, value in node.content.items()]
-    inner = [value for key, value in node.content.items() if key != "headers"]  # whose names are free
+    inner = [value for key, value in node.content.items() if key not in FREE]
     return own + [found for value in inner for found in keys_of(value)]
 
 
