@@ -75,14 +75,15 @@ def next_attempt(manifest: Manifest, notes: Sequence[str] = ()) -> Manifest:
 
 @contextlib.contextmanager
 def merging(folder: RunFolder) -> Iterator[None]:
-    """Merge the parts however the block ends; a disk that is full must not hide the first error."""
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(RunFolderError):
-            folder.merge_parts()
-        raise
-    folder.merge_parts()
+    """Hold the folder, and merge its parts however the block ends; a full disk must not hide the first error."""
+    with folder.measuring():
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(RunFolderError):
+                folder.merge_parts()
+            raise
+        folder.merge_parts()
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 from harness.errors import RunFolderError
 from harness.records import manifest as manifests
 from harness.records.manifest import Manifest, Measurement
+from harness.records.measuring import measuring, require_at_rest
 from harness.records.schemas import PLAN, REQUEST_ORDER, REQUESTS, ROW_GROUP_ROWS, SERVER_STATISTICS, TELEMETRY
 
 
@@ -105,6 +107,10 @@ class RunFolder:
             ) from error
         return path
 
+    def measuring(self) -> AbstractContextManager[None]:
+        """Hold the folder while measuring into it: nobody else may merge its parts. RunFolderError when it is held."""
+        return measuring(self.path)
+
     def part_path(self, kind: str, *labels: object) -> Path:
         """Where a part of this kind lies, e.g. `part_path("requests", ordinal, repetition, attempt, worker)`."""
         (self.path / "parts").mkdir(exist_ok=True)
@@ -147,6 +153,7 @@ class RunFolder:
         Kept are the rows of the newest attempt at each repetition; older ones of the same repetition are dropped.
         Parts are removed once the merged file has been written and can be read back.
         """
+        require_at_rest(self.path)
         parts = self._parts("requests")
         tables = [_read_stream(part, REQUESTS) for part in _current(parts, measurements)]
         path = self.path / "requests.parquet"
@@ -170,6 +177,7 @@ class RunFolder:
         tables = [_read_parquet(path, schema)] if path.exists() else []
         if not parts:
             return tables[0] if tables else schema.empty_table()
+        require_at_rest(self.path)
         merged = pa.concat_tables([*tables, *(_read_stream(part, schema) for part in parts)])
         merged = merged.sort_by([(name, "ascending") for name in order])
         _write_parquet(merged, path)

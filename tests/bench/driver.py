@@ -49,6 +49,7 @@ class Cell:
     concurrency: int | None = None
     rate: float | None = None
     requests: int = 20_000
+    protocol: str = "triton_grpc"
 
 
 PACED = Behaviour(time_to_first_token_s=0.05, inter_token_s=0.01, jitter_s=0.002)
@@ -57,6 +58,7 @@ CELLS = {
     "gap-0-chunks-of-8": Cell(Behaviour(tokens_per_chunk=8), 400, 5, concurrency=32, requests=60_000),
     "short": Cell(Behaviour(), 1, 5, concurrency=64, requests=100_000),
     "256-streams": Cell(PACED, 100, 8, concurrency=256, requests=4000),
+    "256-streams-http": Cell(PACED, 100, 8, concurrency=256, requests=4000, protocol="triton_http"),
     "64-streams": Cell(PACED, 100, 8, concurrency=64, requests=2000),
     "open-100": Cell(PACED, 20, 10, rate=100),
     "open-500": Cell(PACED, 20, 6, rate=500),
@@ -103,7 +105,7 @@ def measure(cell: Cell, cores: list[int], processes: int) -> Outcome:
         folder = Path(name)
         with _pinned({cores[0]}), process.start(cell.behaviour, folder / "log") as server:
             with _pinned(set(cores[1:])), LocustDriver(folder / "driver.log", processes) as driver:
-                task = _task(cell, folder / "run", server.port)
+                task = _task(cell, folder / "run", server.port if cell.protocol == "triton_grpc" else server.http_port)
                 watch = _ServerCpu(server.pid)
                 events = [watch.note(event) for event in driver.measure(task, lambda: None)]
             log = {sent.request_id: sent for sent in server.stop()}
@@ -141,7 +143,8 @@ def _task(cell: Cell, folder: Path, port: int) -> MeasurementTask:
         )
     else:
         plan = (planned_tasks.row(index, output_tokens=cell.output_tokens) for index in range(cell.requests))
-    return planned_tasks.task(folder, port, plan, concurrency=cell.concurrency, warm_up_ns=SECOND, window_ns=window_ns)
+    phases = {"warm_up_ns": SECOND, "window_ns": window_ns}
+    return planned_tasks.task(folder, port, plan, concurrency=cell.concurrency, protocol=cell.protocol, **phases)
 
 
 @contextmanager
