@@ -15,7 +15,7 @@ from harness.truth import process
 from harness.truth.behaviour import Behaviour
 from harness.truth.sent_log import Outcome
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 LOCUSTFILE = Path(__file__).parent / "locustfiles" / "chat.py"
 PACED = Behaviour(time_to_first_token_s=0.05, inter_token_s=0.01)
