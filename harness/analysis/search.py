@@ -1,0 +1,213 @@
+"""Where is the highest load that meets the objectives? Bracketing, bisection and confirmations, as a pure function.
+
+`next_probe` looks at the probes so far and says which load to measure next, or what was found. Loads are requests per
+second, or requests in flight. The search climbs from `lowest` by doubling until a load does not hold, halves the gap
+between the highest load that held and the lowest that did not (geometrically) down to `resolution`, then confirms the
+highest load that held, `confirmations` times at `confirm_confidence`. A confirmation that does not hold becomes the
+upper edge, and the search goes on below it.
+
+An undecided probe is asked again once with twice the requests; undecided again counts as "does not hold": the answer
+claims only what was shown. An INVALID probe is measured again, at most twice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.analysis.early_stopping import HELD, LOST, UNDECIDED, requests_needed
+from harness.analysis.early_stopping import judge as judge_one
+
+INVALID: Literal["invalid"] = "invalid"
+Answer = Literal["held", "lost", "undecided", "invalid"]
+Purpose = Literal["bracket", "bisect", "confirm"]
+
+STEP = 2.0  # how far a bracketing probe climbs
+MOST_INVALID = 2  # times that an INVALID probe is measured again
+SPARE_SHARE = 0.5  # a probe is long enough to hold although half the allowed share lies over the limit
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """What is searched. `share`: the strictest percentile of the objectives, 0-1; it sets how long a probe is."""
+
+    lowest: float
+    highest: float
+    share: float
+    resolution: float = 0.05  # width of the final interval, relative to its lower edge
+    confidence: float = 0.95
+    confirm_confidence: float = 0.99
+    confirmations: int = 2
+    most_probes: int = 40
+    integer: bool = False  # loads are whole numbers: requests in flight
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One measurement to make: at this load, with so many requests in its cohort."""
+
+    number: int
+    load: float
+    purpose: Purpose
+    confidence: float
+    requests: int
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A probe with its answer."""
+
+    probe: Probe
+    answer: Answer
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The end of a search. The highest load that holds lies in [low, high) with the confidence of the confirmations."""
+
+    load: float | None  # highest load that held and was confirmed
+    low: float | None
+    high: float | None  # lowest load that did not hold; None: none was met
+    why: str
+    probes: int
+    status: Literal["found", "none_holds", "invalid", "undecided"] = "found"
+
+
+def judge(counts: Mapping[str, tuple[int, int]], shares: Mapping[str, float], confidence: float) -> Answer:
+    """The answer of one probe from (over the limit, n) per objective: held if all hold, lost if any is lost."""
+    answers = [judge_one(over, n, shares[name], confidence) for name, (over, n) in counts.items()]
+    if LOST in answers:
+        return LOST
+    return HELD if answers and all(answer == HELD for answer in answers) else UNDECIDED
+
+
+def probe_requests(share: float, confidence: float) -> int:
+    """So many requests that the objective is seen to hold although half the allowed share lies over the limit."""
+    over = 0
+    while over < SPARE_SHARE * (1 - share) * requests_needed(over, share, confidence):
+        over += 1
+    return requests_needed(over, share, confidence)
+
+
+def next_probe(history: Sequence[Probed], settings: SearchSettings) -> Probe | Found:
+    """The next load to measure, or what was found. A function of its arguments alone."""
+    again = _again(history)
+    if isinstance(again, Found):
+        return again
+    if len(history) >= settings.most_probes:
+        return _out_of_probes(history, settings)
+    if again is not None:
+        return again
+    holds, fails = _edges(history)
+    if holds is None and fails is not None and fails <= settings.lowest:
+        words = f"the lowest load, {show(settings.lowest)}, does not meet the objectives"
+        return Found(None, None, fails, words, len(history), "none_holds")
+    load, purpose = _bracket_or_bisect(holds, fails, settings)
+    if load is not None:
+        return _probe(history, load, purpose, settings)
+    assert holds is not None  # nothing left to bisect: there is a load that held
+    if _confirmed(history, holds) < settings.confirmations:
+        return _probe(history, holds, "confirm", settings)
+    return Found(holds, holds, fails, _words(history, holds, fails, settings), len(history))
+
+
+def estimated_probes(settings: SearchSettings) -> int:
+    """About how many probes a search takes, when the edge lies in the middle of the range."""
+    span = math.log(max(settings.highest / settings.lowest, 1.0))
+    climbing = math.ceil(span / 2 / math.log(STEP)) + 1
+    halving = math.ceil(math.log2(max(math.log(STEP) / math.log1p(settings.resolution), 1.0)))
+    return climbing + halving + settings.confirmations
+
+
+def show(load: float) -> str:
+    """A load for people: four digits are more than any search resolves."""
+    return f"{load:.4g}"
+
+
+def _probe(history: Sequence[Probed], load: float, purpose: Purpose, settings: SearchSettings) -> Probe:
+    confidence = settings.confirm_confidence if purpose == "confirm" else settings.confidence
+    return Probe(len(history), load, purpose, confidence, probe_requests(settings.share, confidence))
+
+
+def _again(history: Sequence[Probed]) -> Probe | Found | None:
+    """The last probe once more, where its answer says nothing yet."""
+    if not history:
+        return None
+    last = history[-1]
+    same = 0
+    for one in reversed(history):
+        if (one.probe.load, one.probe.purpose, one.answer) != (last.probe.load, last.probe.purpose, last.answer):
+            break
+        same += 1
+    probe = last.probe
+    if last.answer == INVALID:
+        if same > MOST_INVALID:
+            words = (
+                f"load {show(probe.load)} was INVALID {same} times: {last.detail or 'see its reasons in the report'}"
+            )
+            return Found(None, None, None, words, len(history), "invalid")
+        return Probe(len(history), probe.load, probe.purpose, probe.confidence, probe.requests)
+    if last.answer == UNDECIDED and same == 1:
+        return Probe(len(history), probe.load, probe.purpose, probe.confidence, 2 * probe.requests)
+    return None
+
+
+def _edges(history: Sequence[Probed]) -> tuple[float | None, float | None]:
+    """The highest load that held below every load that did not, and the lowest that did not.
+
+    A load that held and whose confirmation did not is one that did not.
+    """
+    failed = [one.probe.load for one in history if one.answer in (LOST, UNDECIDED) and not _held_after(history, one)]
+    fails = min(failed, default=None)
+    held = [one.probe.load for one in history if one.answer == HELD and (fails is None or one.probe.load < fails)]
+    return max(held, default=None), fails
+
+
+def _held_after(history: Sequence[Probed], undecided: Probed) -> bool:
+    """Whether an undecided probe was asked again with more requests, and held."""
+    later = [one for one in history if one.probe.number > undecided.probe.number]
+    same = [
+        one for one in later if (one.probe.load, one.probe.purpose) == (undecided.probe.load, undecided.probe.purpose)
+    ]
+    return undecided.answer == UNDECIDED and bool(same) and same[0].answer == HELD
+
+
+def _bracket_or_bisect(
+    holds: float | None, fails: float | None, settings: SearchSettings
+) -> tuple[float | None, Purpose]:
+    """The next load of the search, or None when the edge is known as well as was asked."""
+    if fails is None:
+        wanted = settings.lowest if holds is None else min(_rounded(holds * STEP, settings), settings.highest)
+        return (None if holds is not None and holds >= settings.highest else wanted), "bracket"
+    low = settings.lowest if holds is None else holds
+    if holds is None:  # the bracket's first load failed, or a confirmation emptied everything below it
+        return settings.lowest, "bracket"
+    middle = _rounded(math.sqrt(low * fails), settings)
+    close = fails <= low * (1 + settings.resolution) or not low < middle < fails
+    return (None if close else middle), "bisect"
+
+
+def _rounded(load: float, settings: SearchSettings) -> float:
+    return float(round(load)) if settings.integer else float(f"{load:.4g}")
+
+
+def _confirmed(history: Sequence[Probed], load: float) -> int:
+    return sum(one.answer == HELD and one.probe.purpose == "confirm" and one.probe.load == load for one in history)
+
+
+def _words(history: Sequence[Probed], holds: float, fails: float | None, settings: SearchSettings) -> str:
+    confirmed = f"{show(holds)} held and was confirmed {settings.confirmations} times"
+    if fails is None:
+        return f"{confirmed}; it is the highest load asked for: raise size.highest to find the edge"
+    above = [one.probe.load for one in history if one.answer == HELD and one.probe.load > fails]
+    odd = f"; {show(max(above))} held although {show(fails)} did not: noise, or no single edge" if above else ""
+    return f"{confirmed}; {show(fails)} did not hold{odd}"
+
+
+def _out_of_probes(history: Sequence[Probed], settings: SearchSettings) -> Found:
+    holds, fails = _edges(history)
+    words = f"after {len(history)} probes the edge was not confirmed: raise size.most_probes, or widen size.resolution"
+    return Found(None, holds, fails, words, len(history), "undecided")
