@@ -89,7 +89,7 @@ class TargetNotReady(HarnessError):
 class NotAccepted(HarnessError):
     """A run that may not become a baseline; `ending` says what it is instead."""
 
-    def __init__(self, message: str, ending: Ending, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, ending: Ending = Ending.FAIL, *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.ending = ending
 
