@@ -47,6 +47,7 @@ bench: $(VENV)/development ## what the load generator carries and how true it is
 	$(BIN)/python -m tests.bench.driver
 	$(BIN)/python -m tests.bench.streams
 	$(BIN)/python -m tests.bench.gate
+	$(BIN)/python -m tests.bench.gate_run
 	$(BIN)/python -m tests.bench_metrics 1000000 100 --report
 
 requirements: ## compile the pinned requirements anew (needs uv on the PATH)

@@ -83,11 +83,15 @@ def _judged(measured: Measured, baseline: Baseline | None, path: Path, acceptanc
     if missed:
         names = ", ".join(" ".join(filter(None, (result.metric, result.statistic))) for result in missed)
         return FAIL, f"objectives missed: {names}"
-    if baseline is None or acceptance.new_epoch:
-        return (PASS, "its objectives are met") if measured.objectives else (INCONCLUSIVE, "there is nothing before it")
-    _require_same_kind(measured, baseline.current, path)
+    alone = (PASS, "its objectives are met") if measured.objectives else (INCONCLUSIVE, "there is nothing before it")
+    if baseline is None:
+        return alone
+    if not acceptance.new_epoch:
+        _require_same_kind(measured, baseline.current, path)
     verdict = judge_run(measured, baseline, rule_of(measured.scenario), baseline_name=str(path))
-    return verdict.status, verdict.sentence
+    if acceptance.new_epoch and verdict.status != FAIL:  # of the same kind and slower: a new epoch must not hide that
+        return alone
+    return verdict.status, verdict.sentence.partition(": ")[2]
 
 
 def _require_same_kind(measured: Measured, epoch: Epoch, path: Path) -> None:

@@ -126,9 +126,7 @@ def prune(file: Path, keep_epochs: int) -> int:
 @baseline.command()
 def schema() -> int:
     """Print the JSON Schema of baseline files."""
-    import json
+    from harness.gate.baseline_json import schema_text
 
-    from harness.gate.baseline_json import json_schema
-
-    click.echo(json.dumps(json_schema(), indent=2, sort_keys=True))
+    click.echo(schema_text(), nl=False)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 
 from rich.console import Console
 from rich.table import Table
@@ -90,9 +91,14 @@ def _runs(runs: Sequence[AcceptedRun]) -> Table:
 
 
 def _values(epoch: Epoch) -> Table:
-    table = _table("value", *(f"run {number}" for number in range(1, len(epoch.runs) + 1)))
+    """What the runs of the epoch measured, over all of them; limits (`> 120000`) are only shown for the last run."""
+    table = _table("value", "runs", "lowest", "median", "highest", "last run")
+    for column in table.columns[1:]:
+        column.justify = "right"
     for name in metric_names(epoch):
-        table.add_row(name, *(_cell(run.values.get(name)) for run in epoch.runs))
+        plain = [value for run in epoch.runs if isinstance(value := run.values.get(name), float)]
+        over_all = (min(plain), median(plain), max(plain)) if plain else (None, None, None)
+        table.add_row(name, str(len(plain)), *map(_cell, over_all), _cell(epoch.runs[-1].values.get(name)))
     return table
 
 
@@ -114,5 +120,5 @@ def differences(console: Console, a: Side, b: Side) -> None:
 def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
     for heading in headings:
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=heading == "value")
     return table

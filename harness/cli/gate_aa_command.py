@@ -24,7 +24,10 @@ FEWEST = 6
 )
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="where runs go")
 @click.option("--resume", type=click.Path(path_type=Path), help="measure what is missing in this run folder")
-def aa(scenario: str | None, pairs: int, runs: Path, resume: Path | None) -> int:
+@click.option(
+    "--into", type=click.Path(path_type=Path), help="also write what was found into this baseline's `testbed`"
+)
+def aa(scenario: str | None, pairs: int, runs: Path, resume: Path | None, into: Path | None) -> int:
     """Measure SCENARIO's own target against itself, as `gate pair` measures two.
 
     Nothing differs, so every FAIL is a false alarm, and the spread of the pairs is the test bed's own. Writes
@@ -32,15 +35,19 @@ def aa(scenario: str | None, pairs: int, runs: Path, resume: Path | None) -> int
 
     \b
       harness gate aa gate-smoke -n 24
+      harness gate aa chat.yaml -n 30 --into baselines/chat/my-triton/1xnvidia-h100.json
       harness gate pair chat.yaml --baseline … --candidate … --testbed runs/<folder>/testbed.json
     """
     from rich.console import Console
 
+    from harness.assess import baseline_files
     from harness.campaigns.pairs import run as measure
-    from harness.cli.gate_aa_outcome import conclude
+    from harness.cli.gate_aa_outcome import conclude, put_into
     from harness.cli.progress import TerminalDisplay
 
     console = Console(soft_wrap=True)
+    if into is not None:
+        baseline_files.load(into)  # a bad file is said before the long work
     request = _request(scenario, pairs, runs, resume)
     try:
         with TerminalDisplay(console) as display:
@@ -48,7 +55,10 @@ def aa(scenario: str | None, pairs: int, runs: Path, resume: Path | None) -> int
     except HarnessError as error:
         error.resume_command = RESUME
         raise
-    return conclude(folder.path, console).code
+    ending = conclude(folder.path, console)
+    if into is not None:
+        put_into(into, folder.path, console)
+    return ending.code
 
 
 def _request(scenario: str | None, pairs: int, runs: Path, resume: Path | None) -> PairRequest:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.gate_pairs_outcome import TESTBED
+from harness.cli.gate_pairs_outcome import TESTBED, read_testbed
 from harness.errors import Ending
 
 if TYPE_CHECKING:
@@ -44,6 +44,17 @@ def conclude(path: Path, console: Console) -> Ending:
             )
     console.print(f"test bed: {path / TESTBED}\npairs: {path / PAIRS}", highlight=False, markup=False)
     return Ending.INVALID if ending is Ending.INVALID else Ending.PASS
+
+
+def put_into(file: Path, path: Path, console: Console) -> None:
+    """Write the test bed of the run in `path` into the `testbed` block of this baseline."""
+    from harness.assess import baseline_files
+    from harness.gate.baseline import with_testbed
+
+    bed = read_testbed(path / TESTBED)
+    with baseline_files.locked(file.parent):
+        baseline_files.save(file, with_testbed(baseline_files.load(file), bed))
+    console.print(f"baseline: {file} knows its test bed now", highlight=False, markup=False)
 
 
 def _table(bed: dict[str, Any], rule: Rule) -> Table:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.gate.verdict import Verdict
+    from harness.metrics.results import Assessment
     from harness.report.shown import View
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -43,18 +44,20 @@ def conclude(
     junit: Path | None = None,
     strict: bool = False,
     github: bool | None = None,
+    assessment: Assessment | None = None,
 ) -> Ending:
     """Write all files of the verdict into `folder`, print it, return how the command ends.
 
     `folder`: a run folder, whose report then carries the gate on top, or any other folder. `output`: a folder for a
     copy of the files, the gate's alone: a fixed place for a pipeline to collect. `junit`: a file for a copy of
     junit.xml. `strict`: what is not decided is an error in JUnit and in GitHub. `github`: None asks the environment.
+    `assessment`: of the run in `folder`, where the caller has it already.
     Raises RunFolderError when something cannot be written.
     """
     from harness.report.gate import terminal, writer
     from harness.report.gate.view import build
 
-    written = writer.write(verdict, folder, strict=strict, run=_run_in(folder))
+    written = writer.write(verdict, folder, strict=strict, run=_run_in(folder, assessment))
     console.print(terminal.verdict(build(verdict)), highlight=False)
     if output is not None and output.resolve() != folder.resolve():
         written = writer.write(verdict, output, strict=strict)
@@ -66,7 +69,7 @@ def conclude(
     return verdict.ending
 
 
-def _run_in(folder: Path) -> View | None:
+def _run_in(folder: Path, assessment: Assessment | None) -> View | None:
     """The view of the run in this folder; None where there is none."""
     if not (folder / "manifest.json").is_file():
         return None
@@ -76,7 +79,7 @@ def _run_in(folder: Path) -> View | None:
     from harness.report import writer as reports
 
     run = RunFolder.open(folder)
-    assessment = assess.assess(run)
+    assessment = assessment or assess.assess(run)
     files.write_files(run, assessment)
     csv.write(run, folder / formats.REQUESTS_CSV)
     return reports.view_of(run, assessment)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from harness.cli.gate_outcome import conclude, pipeline_options
+
 EPILOG = """\b
 The everyday form for CI with one target. It is the weaker one: no baseline is measured beside the run, so a test bed
 that has changed since looks like a slower candidate. `harness gate pair` measures both in turns.
@@ -43,7 +45,17 @@ Exit codes: PASS 0, FAIL 1, INVALID 3, INCONCLUSIVE or NOT_COMPARABLE 4."""
     help="An identity field, or a group of them (engine, setting, server …), that is on trial. Repeatable.",
 )
 @click.option("--point", help="The point that is judged, where the scenario has several and does not say.")
-def run(run: Path, file: Path | None, root: Path, declared: tuple[str, ...], point: str | None) -> int:
+@pipeline_options
+def run(
+    run: Path,
+    file: Path | None,
+    root: Path,
+    declared: tuple[str, ...],
+    point: str | None,
+    output: Path | None,
+    junit: Path | None,
+    strict: bool,
+) -> int:
     """Judge the run in folder RUN against the current epoch of its baseline (at least 5 accepted runs).
 
     A metric is FAIL when the run is worse than the accepted runs predict by surely more than its margin, or has drifted
@@ -52,20 +64,23 @@ def run(run: Path, file: Path | None, root: Path, declared: tuple[str, ...], poi
     from rich.console import Console
 
     from harness.assess import baseline_files
-    from harness.assess.measured import measured_point
+    from harness.assess.assess import assess, scenario_of
+    from harness.assess.measured import point_of
     from harness.gate.declared import rule_of
+    from harness.gate.measured import gate_point
     from harness.gate.run_gate import judge_run
     from harness.records.store import RunFolder
 
     loaded = baseline_files.load(file) if file is not None else None  # a bad file is said before the long work
-    measured = measured_point(RunFolder.open(run), point)
+    folder = RunFolder.open(run)
+    manifest = folder.manifest()
+    scenario = scenario_of(manifest)
+    chosen, assessment = gate_point(manifest, scenario, point), assess(folder)
+    measured = point_of(manifest, scenario, chosen, assessment)
     path = file or baseline_files.path_for(root, measured)
-    verdict = judge_run(
-        measured,
-        loaded or baseline_files.load(path),
-        rule_of(measured.scenario),
-        baseline_name=str(path),
-        declared=declared,
-    )
-    Console(soft_wrap=True).print(verdict.sentence, markup=False)
-    return verdict.ending.code
+    baseline = loaded or baseline_files.load(path)
+    verdict = judge_run(measured, baseline, rule_of(scenario), baseline_name=str(path), declared=declared)
+    console = Console(soft_wrap=True)
+    return conclude(
+        verdict, folder.path, console, output=output, junit=junit, strict=strict, assessment=assessment
+    ).code

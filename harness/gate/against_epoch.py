@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.gate.baseline import LEAST_RUNS
+from harness.gate.decision import holm
 from harness.gate.pairs import MetricKey
 from harness.gate.prediction import (
     Prediction,
@@ -71,8 +72,11 @@ def judge_metrics(
     judged = [
         _judge(metric, accepted, candidate.get(metric.key), rule.alpha, nothing_succeeded) for metric in rule.metrics
     ]
-    adjusted = iter(holm([each.p_fail for each in judged if isinstance(each, Judged)]))
-    return [_verdict(each, next(adjusted), rule.alpha) if isinstance(each, Judged) else each for each in judged]
+    adjusted = holm([each.p_fail if isinstance(each, Judged) else 1.0 for each in judged])
+    return [
+        _verdict(each, p, rule.alpha) if isinstance(each, Judged) else each
+        for each, p in zip(judged, adjusted, strict=True)
+    ]
 
 
 def shown_metrics(
@@ -81,15 +85,6 @@ def shown_metrics(
     """Metrics that decide nothing, for information: what has a value here and in enough accepted runs."""
     found = [_judge(metric, accepted, candidate.get(metric.key), alpha, False) for metric in metrics]
     return [_for_information(each, alpha) for each in found if isinstance(each, Judged)]
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """p-values adjusted for having looked at all of them (Holm 1979), in their order."""
-    adjusted, largest = [0.0] * len(p), 0.0
-    for rank, index in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
-        largest = max(largest, min(1.0, (len(p) - rank) * p[index]))
-        adjusted[index] = largest
-    return adjusted
 
 
 def _judge(
@@ -138,7 +133,7 @@ def _number(value: Value | None, metric: GatedMetric) -> float | None:
 
 def _too_few(n: int) -> str:
     missing = LEAST_RUNS - n
-    return f"{n} accepted runs have it, {LEAST_RUNS} are needed: {missing} missing"
+    return f"{n} accepted run{' has' if n == 1 else 's have'} it, {LEAST_RUNS} are needed: {missing} missing"
 
 
 def _undecided(metric: GatedMetric, reason: str, n: int, missing: int | None = None) -> MetricVerdict:
@@ -195,7 +190,7 @@ def _reason(judged: Judged, status: str) -> str:
     said = f"{in_words(metric, d)} {against}"
     margin = margin_in_words(metric)
     if status == FAIL:
-        return f"{said}, surely more than the margin of {margin}"
+        return f"{said} (margin {margin})"
     if status == PASS:
         return f"{said}, surely within the margin of {margin}"
     if judged.p_pass < 1 and judged.drifted:
@@ -213,7 +208,7 @@ def in_words(metric: GatedMetric, d: float) -> str:
     if metric.kind == "equivalence":
         return f"{abs(loss):.1%} {'longer' if loss > 0 else 'shorter'} than" if abs(loss) >= 5e-4 else "as long as"
     if metric.kind == "difference":
-        size = f"{abs(loss) * 100:.2g} points"
+        size = f"{abs(loss) * 100:.3g} points"
         return f"{size} {'worse' if loss > 0 else 'better'} than" if abs(loss) >= 5e-5 else "equal to"
     size = f"{abs(loss):.1%}" if loss > 0 else f"{1 - math.exp(d):.1%}"
     return f"{size} {'worse' if loss > 0 else 'better'} than" if abs(loss) >= 5e-4 else "equal to"
@@ -222,7 +217,7 @@ def in_words(metric: GatedMetric, d: float) -> str:
 def margin_in_words(metric: GatedMetric) -> str:
     """`5%`, `±10%`, `1 points`."""
     if metric.kind == "difference":
-        return f"{metric.margin * 100:g} points"
+        return f"{metric.margin * 100:g} point{'' if metric.margin == 0.01 else 's'}"
     return f"{'±' if metric.kind == 'equivalence' else ''}{metric.margin * 100:g}%"
 
 

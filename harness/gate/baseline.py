@@ -97,14 +97,14 @@ def first_epoch(reason: str, point_id: str, metrics_version: int, identity: Iden
         point_id=point_id,
         metrics_version=metrics_version,
         identity=dict(identity.fields),
-        runs=[AcceptedRun(**run, digest="0" * 16)],
+        runs=[_unsealed(run)],
     )
 
 
 def with_run(baseline: Baseline, run: Mapping[str, Any]) -> Baseline:
     """A copy whose current epoch holds one more run (an AcceptedRun's fields without `digest`)."""
     content = baseline.model_dump()
-    content["epochs"][-1]["runs"].append(dict(run))
+    content["epochs"][-1]["runs"].append(_unsealed(run).model_dump())
     return _sealed(content)
 
 
@@ -140,6 +140,11 @@ def changed_by_hand(baseline: Baseline) -> str | None:
 def metric_names(epoch: Epoch) -> list[str]:
     """Every value's name that a run of the epoch holds, sorted."""
     return sorted({name for run in epoch.runs for name in run.values})
+
+
+def _unsealed(run: Mapping[str, Any]) -> AcceptedRun:
+    """The run, whose digest is filled in when the whole is sealed."""
+    return AcceptedRun(**run, digest="0" * 16)
 
 
 def _sealed(content: Mapping[str, Any]) -> Baseline:

@@ -42,6 +42,11 @@ def json_schema() -> dict[str, Any]:
     }
 
 
+def schema_text() -> str:
+    """The published file, `baselines/baseline.schema.json`."""
+    return json.dumps(json_schema(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
 def _parsed(text: str, path: Path) -> Any:
     try:
         return json.loads(text)

@@ -52,7 +52,7 @@ def judge_run(
         status, sentence, next_step = _not_comparable(identity)
     else:
         metrics = _metrics(measured, epoch, rule)
-        status, sentence, next_step = _overall(metrics, epoch)
+        status, sentence, next_step = _overall(measured, metrics, epoch)
     return Verdict(
         gate="run",
         status=status,
@@ -78,6 +78,8 @@ def accepted_runs(epoch: Epoch) -> Accepted:
 def _metrics(measured: Measured, epoch: Epoch, rule: Rule) -> list[MetricVerdict]:
     accepted = accepted_runs(epoch)
     gating = judge_metrics(rule, accepted, measured.values, nothing_succeeded=measured.no_success)
+    if measured.no_success:  # what such a run still has are limits, not values
+        return gating
     decide = {metric.key for metric in rule.metrics}
     keys = dict.fromkeys(key for run in epoch.runs for name in sorted(run.values) if (key := key_of(name)) is not None)
     others = [gated(*key) for key in keys if key not in decide]
@@ -107,13 +109,15 @@ def _not_comparable(identity: Sequence[FieldComparison]) -> Said:
     )
 
 
-def _overall(metrics: Sequence[MetricVerdict], epoch: Epoch) -> Said:
+def _overall(measured: Measured, metrics: Sequence[MetricVerdict], epoch: Epoch) -> Said:
     gating = [metric for metric in metrics if metric.role == GATING]
     failed = [metric for metric in gating if metric.status == FAIL]
     open_ones = [metric for metric in gating if metric.status == INCONCLUSIVE]
     runs = len(epoch.runs)
+    if failed and measured.no_success:
+        return FAIL, f"none of this run's {measured.requests} requests succeeded", "read the errors of the run"
     if failed:
-        return FAIL, f"{_listed(failed)}", f"repeat the run; {PAIR}"
+        return FAIL, f"surely beyond the margin: {_listed(failed)}", f"repeat the run; {PAIR}"
     if runs < LEAST_RUNS:
         missing = LEAST_RUNS - runs
         sentence = f"the epoch holds {_runs(runs)}, {LEAST_RUNS} are needed: {missing} missing"
@@ -147,7 +151,7 @@ def _warnings(measured: Measured, identity: Sequence[FieldComparison], metrics: 
         seen = metric.minimum_detectable_effect
         if metric.role == GATING and seen is not None and metric.margin is not None and metric.margin < 2 * seen:
             said.append(
-                f"{name_of(metric)}: the margin is below twice what such a run can detect ({2 * seen:.3g}): "
-                "expect INCONCLUSIVE"
+                f"{name_of(metric)}: the margin {metric.margin:g} is below twice what such a run can detect "
+                f"({seen:.2g}): a small loss stays INCONCLUSIVE"
             )
     return said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -26,9 +25,6 @@ from pipeline_steps import ARGO, GITHUB, GITLAB, JENKINS, Step, steps
 
 pytestmark = pytest.mark.integration
 
-needs_baselines = pytest.mark.skipif(
-    importlib.util.find_spec("harness.cli.baseline_command") is None, reason="harness baseline is not there yet"
-)
 PACED = Behaviour(time_to_first_token_s=0.016, inter_token_s=0.004)
 SLOWER = Behaviour(time_to_first_token_s=0.04, inter_token_s=0.010)  # 2.5 times
 SHELLS = {  # as the systems start them: GitHub in a container, GitLab's runner, Jenkins' durable task, Argo's `command`
@@ -162,7 +158,6 @@ def test_a_gate_that_could_not_measure_ends_the_step_with_its_code_and_leaves_no
     assert not kept.exists()
 
 
-@needs_baselines
 def test_the_everyday_steps_judge_the_run_that_they_measured(place: Place) -> None:
     (place.folder / "runs" / "zz-stale").mkdir(parents=True, exist_ok=True)
     (measure,) = [step for step in steps() if step.system == GITHUB and RUN in step.script]
@@ -189,7 +184,6 @@ def _accepted(place: Place, run: Path) -> Path:
     return file
 
 
-@needs_baselines
 def test_no_step_was_forgotten(place: Place) -> None:
     """Stands last: every line of every system was run above, those of the same text once."""
     ran = {line for step in place.ran for line in lines(step)}

@@ -122,3 +122,4 @@ class GateView:
     identity_summary: str
     testbed: TextTable | None
     machine_json: str
+    counted: str = "pairs"  # of what more would decide

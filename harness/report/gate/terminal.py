@@ -38,7 +38,7 @@ def _lines(view: GateView) -> list[str]:
         lines.append(f"smallest loss that would have been noticed: {', '.join(noticed)}")
     waiting = [f"{row.name} {row.more_pairs}" for row in view.gating if row.more_pairs]
     if waiting:
-        lines.append(f"more pairs that would decide: {', '.join(waiting)}")
+        lines.append(f"more {view.counted} that would decide: {', '.join(waiting)}")
     if view.information:
         lines.append("for information: " + "; ".join(_brief(row) for row in view.information))
     lines += _differences(view)

@@ -50,6 +50,7 @@ def build(verdict: Verdict) -> GateView:
         identity_summary=_identity_summary(verdict.identity),
         testbed=_testbed(verdict.testbed),
         machine_json=gate_json(verdict),
+        counted="accepted runs" if verdict.gate == "run" else "pairs",
     )
 
 
