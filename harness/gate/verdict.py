@@ -62,6 +62,7 @@ class MetricVerdict:
     minimum_detectable_effect: float | None = None
     more_pairs_needed: int | None = None  # None: not known, or decided
     values: list[PairValue] = field(default_factory=list)
+    point_id: str | None = None  # of an objective: a run has several points
 
 
 @dataclass(frozen=True)
