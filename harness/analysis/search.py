@@ -70,7 +70,7 @@ class Found:
 
     load: float | None  # highest load that held and was confirmed
     low: float | None
-    high: float | None  # lowest load that did not hold; None: none was met
+    high: float | None  # lowest load that was lost, not merely undecided; None: none was met
     why: str
     probes: int
     status: Literal["found", "none_holds", "invalid", "undecided"] = "found"
@@ -111,7 +111,7 @@ def next_probe(history: Sequence[Probed], settings: SearchSettings) -> Probe | F
     assert holds is not None  # nothing left to bisect: there is a load that held
     if _confirmed(history, holds) < settings.confirmations:
         return _probe(history, holds, "confirm", settings)
-    return Found(holds, holds, fails, _words(history, holds, fails, settings), len(history))
+    return Found(holds, holds, _lowest_lost(history, holds), _words(history, holds, fails, settings), len(history))
 
 
 def estimated_probes(settings: SearchSettings) -> int:
@@ -196,6 +196,10 @@ def _rounded(load: float, settings: SearchSettings) -> float:
 
 def _confirmed(history: Sequence[Probed], load: float) -> int:
     return sum(one.answer == HELD and one.probe.purpose == "confirm" and one.probe.load == load for one in history)
+
+
+def _lowest_lost(history: Sequence[Probed], above: float) -> float | None:
+    return min((one.probe.load for one in history if one.answer == LOST and one.probe.load > above), default=None)
 
 
 def _words(history: Sequence[Probed], holds: float, fails: float | None, settings: SearchSettings) -> str:

@@ -26,7 +26,12 @@ def refuse_clamped(plan: pa.Table, deployment: Deployment) -> None:
 
 
 def refuse_varied(scenario: Scenario) -> None:
-    """Raise UsageError for a scenario that varies settings, where only one deployment is measured."""
+    """Raise UsageError for a scenario that asks for more than its points on one deployment: `vary` or `size`."""
+    if scenario.size is not None:
+        raise UsageError(
+            f"{scenario.name} searches for a load (`size`): its probes follow from each other",
+            hint="search with: harness size; or leave `size` out",
+        )
     if scenario.vary is not None:
         raise UsageError(
             f"{scenario.name} varies settings ({', '.join(scenario.vary)}): it has one deployment per combination",

@@ -65,6 +65,7 @@ def assignment(
         window_requests=phases.window_requests,
         drain_limit_ns=from_seconds(scenario.drain_limit_s),
         max_in_flight=getattr(scenario.load, "concurrency_cap", None),
+        stop_above_in_flight=None if scenario.size is None else scenario.size.stop_above_in_flight,
         tenant_headers={tenant.name: dict(tenant.headers) for tenant in scenario.tenants},
         protocol=endpoint.protocol,
         streamed=scenario.request.stream,

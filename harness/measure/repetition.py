@@ -89,7 +89,7 @@ def _measurement(task: MeasurementTask, finished: Finished, target_gone: str | N
         repetition=task.repetition,
         arm=task.arm,
         attempt=task.attempt,
-        complete=ended in ("window_over", "max_requests"),
+        complete=ended in ("window_over", "max_requests", "stopped_saturated"),
         ended=ended,
         start_ns=finished.start_ns,
         window_start_ns=finished.window_start_ns,

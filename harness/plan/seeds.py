@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 Seed = NewType("Seed", int)
 """A Philox key, 0 to 2^128 - 1."""
 
-Dimension = Literal["arrivals", "cancels", "lengths", "order", "parts", "prompts", "sessions", "timeouts", "traced"]
+Dimension = Literal[
+    "arrivals", "cancels", "lengths", "order", "parts", "probes", "prompts", "sessions", "timeouts", "traced"
+]
 DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 
 

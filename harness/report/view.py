@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from harness.analysis.answer import Answer
+from harness.analysis.sized import SizeAnswer
 from harness.metrics.results import Assessment
 from harness.records.calibration import Calibration, NotCalibrated
 from harness.records.foreign import ForeignResult
@@ -30,6 +31,7 @@ from harness.report import (
     judgements,
     key_table,
     schedule,
+    size_answer,
 )
 from harness.report.curves import heat_maps, percentiles, throughput_latency
 from harness.report.distributions import distributions, drawn_metrics
@@ -49,6 +51,7 @@ class Beside:
     foreign: Sequence[ForeignResult] = ()
     cross_check: str | None = None  # the text of cross_check.json
     answer: Answer | None = None  # of a sweep
+    size: SizeAnswer | None = None  # of a search
 
 
 def build(
@@ -63,7 +66,8 @@ def build(
     beside = beside or Beside()
     profile = beside.calibration if isinstance(beside.calibration, Calibration) else None
     found = places(manifest, scenario, assessment, profile)
-    shown = answers.views(beside.answer, f"runs/{manifest.run_id}")
+    run_folder = f"runs/{manifest.run_id}"
+    shown = answers.views(beside.answer, run_folder) + size_answer.views(beside.size, run_folder)
     focus = focused(found, beside.answer)
     records = recorded(manifest, scenario, requests, drawn_metrics(found), span(manifest.measurements)[1])
     return View(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from harness.analysis.answer import Answer
+from harness.analysis.sized import SizeAnswer
 from harness.errors import RunFolderError
 from harness.gate import verdict_json
 from harness.metrics.results import Assessment
@@ -25,14 +26,19 @@ from harness.scenario.schema import Scenario
 from harness.scenario.strict_yaml import read_strict
 
 
-def view_of(folder: RunFolder, assessment: Assessment, answer: Answer | None = None) -> View:
-    """The view of a run folder; `answer`: of a sweep. Raises RunFolderError or ScenarioError when it cannot be read."""
+def view_of(
+    folder: RunFolder, assessment: Assessment, answer: Answer | None = None, size: SizeAnswer | None = None
+) -> View:
+    """The view of a run folder; `answer`: of a sweep, `size`: of a search.
+
+    Raises RunFolderError or ScenarioError when it cannot be read.
+    """
     manifest = folder.manifest()
     scenario = read_strict(manifest.scenario_text, Scenario, Path(manifest.scenario_file))
     pa.default_memory_pool().release_unused()  # what assessing took is needed for the records, and what reading
     requests = folder.requests()
     pa.default_memory_pool().release_unused()  # took besides the table for the arithmetic
-    beside = replace(_beside(folder), answer=answer)
+    beside = replace(_beside(folder), answer=answer, size=size)
     view = build(manifest, scenario, assessment, requests, folder.telemetry(), beside)
     return replace(view, gate=_gate(folder))
 

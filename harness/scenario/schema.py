@@ -21,10 +21,12 @@ from pydantic import (
 )
 
 from harness.scenario.agreement import refuse_misfits
+from harness.scenario.arrivals import rate_levels
 from harness.scenario.durations import longest_s
 from harness.scenario.gate import Gate
-from harness.scenario.load import ClosedLoop, Load, MultiTenant, Tenant
+from harness.scenario.load import ClosedLoop, Load, MultiTenant, OpenLoop, Tenant
 from harness.scenario.objective import Objectives
+from harness.scenario.size import Size
 from harness.scenario.strict import Strict, mistake, refuse_same_names
 from harness.scenario.surroundings import surroundings_of
 from harness.scenario.target import AttachTarget, EngineTarget, Slug
@@ -114,6 +116,9 @@ class Scenario(Strict):
     )
     workload: Workloads = Field(description="what is asked; each workload of a list is measured at each load level")
     load: Load = Field(description="how it is asked")
+    size: Size | None = Field(
+        None, description="search the highest load that meets the objectives (harness size); `load` says of which kind"
+    )
     phases: Phases = Field(Phases(), description="warm-up, window and drain of each repetition")
     request: Request = Field(Request(), description="settings of every single request")
     driver: Literal["locust", "perf_analyzer"] = Field(
@@ -160,6 +165,23 @@ class Scenario(Strict):
             raise mistake(
                 "only an engine that the harness starts can be given other settings: use target.engine", "vary"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_search_has_something_to_search(self) -> Scenario:
+        if self.size is None:
+            return self
+        if len(self.workload) > 1:
+            raise mistake("searches for one workload: write one scenario per workload", "size")
+        if isinstance(self.load, ClosedLoop):
+            if self.size.lowest % 1 or self.size.highest % 1:
+                raise mistake("requests in flight are whole numbers: lowest and highest too", "size", "lowest")
+        elif not isinstance(self.load, OpenLoop) or rate_levels(self.load.arrivals) is None:
+            raise mistake("needs a closed loop, or arrivals with a request_rate_per_s", "load")
+        percentiles = ("p50", "p90", "p95", "p99", "p999")
+        if self.size.mode == "objectives" and not any(o.statistic in percentiles for o in self.objectives):
+            words = "needs an objective with a percentile, e.g. {metric: time_to_first_token, statistic: p90, …}"
+            raise mistake(words, "size")
         return self
 
     @model_validator(mode="after")

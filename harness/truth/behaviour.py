@@ -32,6 +32,10 @@ class Behaviour:
     Slow start: requests that arrive within `slow_until_s` of the first one take `slow_ratio` times as long, as on a
     server whose caches or clocks have not settled.
 
+    Queue: with `servers`, requests wait first come, first served for one of so many servers, each of which takes
+    `service_s` per request; the wait comes before everything else. With Poisson arrivals this is M/D/c, whose waits
+    are known in closed form.
+
     Faults: a share of the requests, chosen by seed and request id, is rejected (UNAVAILABLE), fails or is cut after a
     number of tokens. A number without a share means all requests; a share without a number means before the first
     token. `error_style` "message" is what Triton does (error_message, grpc-status 0). `cut_style`: RST_STREAM,
@@ -59,6 +63,8 @@ class Behaviour:
     stall_s: float = 0.0
     slow_until_s: float = 0.0
     slow_ratio: float = 1.0
+    servers: int | None = None
+    service_s: float = 0.0
     slow_accept_s: float = 0.0
     reject_share: float = 0.0
     error_share: float | None = None

@@ -59,6 +59,12 @@ def draw(behaviour: Behaviour, key: str, output_tokens: int) -> Schedule:
     return Schedule(offsets_ns, chunk_tokens, fate, offsets_ns[-1] if offsets_ns else first_ns)
 
 
+def delayed(schedule: Schedule, wait_ns: int) -> Schedule:
+    """The same chunks, all of them later by the same wait."""
+    offsets_ns = [offset + wait_ns for offset in schedule.offsets_ns]
+    return Schedule(offsets_ns, schedule.chunk_tokens, schedule.fate, schedule.end_offset_ns + wait_ns)
+
+
 def slowed(schedule: Schedule, ratio: float) -> Schedule:
     """The same chunks, every instant `ratio` times as late."""
     offsets_ns = [round(offset * ratio) for offset in schedule.offsets_ns]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from harness.truth.asked import Asked, find_model, read_name
 from harness.truth.behaviour import Behaviour
 from harness.truth.counting import TokenCounter
 from harness.truth.grpc import GrpcError, Status
-from harness.truth.schedule import Schedule, as_one_response, draw, slowed
+from harness.truth.schedule import Schedule, as_one_response, delayed, draw, slowed
 from harness.truth.sent_log import OpenRequest, Outcome, SentLog
 from harness.truth.timers import Timers
 from harness.units import from_seconds
@@ -42,6 +43,7 @@ class Service:
         self._numbers = itertools.count()
         self._stall_is_set = False
         self._first_arrival_ns: int | None = None
+        self._free_ns = [0] * (behaviour.servers or 0)  # a heap: when each server of the queue is free
 
     def schedule(self, asked: Asked, complete_ns: int) -> Schedule:
         """The schedule of a request, complete at that instant: by its id, or by its number among those without one."""
@@ -49,6 +51,8 @@ class Service:
         schedule = draw(self.behaviour, asked.request_id or f"#{number}", asked.output_tokens)
         if self._is_slow(complete_ns):
             schedule = slowed(schedule, self.behaviour.slow_ratio)
+        if self._free_ns:
+            schedule = delayed(schedule, self._wait_ns(complete_ns))
         return schedule if asked.is_streaming else as_one_response(schedule)
 
     def _is_slow(self, complete_ns: int) -> bool:
@@ -56,6 +60,12 @@ class Service:
         if not self.behaviour.slow_until_s or self._first_arrival_ns is None:
             return False
         return complete_ns < self._first_arrival_ns + from_seconds(self.behaviour.slow_until_s)
+
+    def _wait_ns(self, complete_ns: int) -> int:
+        """How long a request that is complete now waits for a server, which it then takes."""
+        begins_ns = max(complete_ns, heapq.heappop(self._free_ns))
+        heapq.heappush(self._free_ns, begins_ns + from_seconds(self.behaviour.service_s))
+        return begins_ns - complete_ns
 
     def note_inference(self, arrival_ns: int) -> None:
         """An inference request came in; the first one starts the clock of the stall and of the slow start."""

@@ -1,0 +1,153 @@
+"""The answer of `harness size` in words, a table and a figure: the highest load, how sure, every probe, what next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.analysis.sized import SizeAnswer, Sized
+from harness.report.numbers import digits
+from harness.report.shown import AnswerView, Curves, FigureView, Line, Panel, TextTable
+
+RATES = {
+    "goodput": "requests/s within all bounds",
+    "output_token_throughput": "output tokens/s",
+    "per_user": "output tokens/s per user (p50)",
+}
+WIDE = 1.2  # a gap between the load found and the lowest one lost that deserves a word
+ANSWERS = {"held": 1.0, "undecided": 0.5, "invalid": 0.25, "lost": 0.0}  # height in the figure
+
+
+def views(answer: SizeAnswer | None, run_folder: str) -> tuple[AnswerView, ...]:
+    """The section of the report; none for runs that searched nothing."""
+    if answer is None:
+        return ()
+    best = answer.configuration(answer.recommendation.configuration)
+    return (
+        AnswerView(
+            key="size",
+            title="The answer",
+            headline="No load was found that meets the objectives" if best is None else _headline(answer, best),
+            evidence=tuple(_evidence(answer, best)),
+            margin=_margin(answer),
+            warnings=(),
+            table=_table(answer),
+            note=_note(answer),
+            figure=_figure(answer),
+            next_steps=tuple(_next_steps(answer, best)),
+            command=_command(best, run_folder),
+        ),
+    )
+
+
+def rate(answer: SizeAnswer) -> str:
+    """What is maximised, in words, with what it is divided by."""
+    per = "" if answer.maximised == "per_user" else f" per {'GPU' if answer.divisor == 'gpu' else 'server'}"
+    return RATES[answer.maximised] + per
+
+
+def _headline(answer: SizeAnswer, best: Sized) -> str:
+    return f"{digits(best.load or 0)} {answer.unit}, {best.label}"
+
+
+def _evidence(answer: SizeAnswer, best: Sized | None) -> Iterator[str]:
+    if best is None:
+        yield " ".join(f"{one.label}: {one.why}." for one in answer.configurations) or "Nothing was probed."
+    else:
+        upper = f"below {digits(best.high)}" if best.high is not None else "above it nothing was lost"
+        value = digits(answer.recommendation.value or 0.0)
+        yield f"The edge lies from {digits(best.load or 0)} on, {upper} ({answer.unit}): {best.why}."
+        yield f"There: {value} {rate(answer)}, the median of {len(best.values)} probes."
+    if answer.objectives and answer.mode == "objectives":
+        yield f"Objectives: {'; '.join(answer.objectives)}."
+
+
+def _margin(answer: SizeAnswer) -> str:
+    found = answer.recommendation
+    if found.configuration is None or len(answer.configurations) < 2:
+        return ""
+    if found.runner_up is None:
+        return "No other configuration meets the objectives."
+    other = answer.configuration(found.runner_up.configuration)
+    word = "The margin is real" if found.margin_is_real else "The margin is not known to be real"
+    return f"Runner-up: {other.label if other else found.runner_up.configuration}. {word}: {found.reason}."
+
+
+def _table(answer: SizeAnswer) -> TextTable:
+    headers = ("configuration", f"highest load ({answer.unit})", "lost from", rate(answer), "probes", "result")
+    ranked = sorted(answer.configurations, key=lambda one: -(max(one.values) if one.values else -1.0))
+    return TextTable(headers, tuple(_row(answer, one) for one in ranked))
+
+
+def _row(answer: SizeAnswer, one: Sized) -> tuple[str, ...]:
+    recommended = one.key == answer.recommendation.configuration
+    values = sorted(one.values)
+    return (
+        one.label,
+        "–" if one.load is None else digits(one.load),
+        "–" if one.high is None else digits(one.high),
+        digits(values[len(values) // 2]) if values else "–",
+        str(len(one.probes)),
+        f"recommended: {one.why}" if recommended else one.why,
+    )
+
+
+def _note(answer: SizeAnswer) -> str:
+    parts = []
+    if answer.mode == "objectives":
+        parts.append(
+            "Each probe is judged by MLPerf's early-stopping test over its requests, clustered ones counted as fewer; "
+            "a load that cannot be decided counts as not met. The load found held again in every confirmation."
+        )
+    if answer.divisor == "server" and answer.maximised != "per_user":
+        parts.append("No GPU count is known for these targets: rates are per server, not per GPU.")
+    return " ".join(parts)
+
+
+def _next_steps(answer: SizeAnswer, best: Sized | None) -> Iterator[str]:
+    if best is None:
+        yield "lower size.lowest, relax an objective, or vary other engine settings"
+        return
+    searched = answer.mode == "objectives"
+    if searched and best.high is None:
+        yield "no load was lost: raise size.highest to find the edge"
+    elif searched and (best.high or 0.0) > WIDE * (best.load or 0.0):
+        yield "the gap to the lowest load that was lost is wide: longer windows (size.shortest_window_s) decide more"
+    if len(answer.configurations) < 2:
+        yield "give `vary` settings of the engine, and every combination is sized"
+
+
+def _command(best: Sized | None, run_folder: str) -> str:
+    if best is None or best.key == "only" or best.engine_name is None:
+        return ""
+    return f"harness engine render {run_folder}/engines/{best.engine_name}.yaml"
+
+
+def _figure(answer: SizeAnswer) -> FigureView:
+    lines = tuple(line for style, one in enumerate(answer.configurations) if (line := _line(one, style)) is not None)
+    panel = Panel("Every probe", answer.unit, "0 lost · ½ undecided · 1 held", lines, log_x=True)
+    rows = [
+        (one.label, digits(p.load), p.purpose, p.answer, p.validity, p.detail)
+        for one in answer.configurations
+        for p in one.probes
+    ]
+    return FigureView(
+        key="probes",
+        title="Probes of the search",
+        description="Horizontal: load, logarithmic. Vertical: whether the probe held.",
+        caption="Hollow: not VALID." if lines else "Not drawn: nothing was probed.",
+        content=Curves(((panel,),)) if lines else None,
+        table=TextTable(("configuration", "load", "purpose", "answer", "validity", "seen"), tuple(rows)),
+    )
+
+
+def _line(one: Sized, style: int) -> Line | None:
+    if not one.probes:
+        return None
+    ranked = sorted(one.probes, key=lambda probe: probe.load)
+    return Line(
+        label=one.label,
+        x=tuple(probe.load for probe in ranked),
+        y=tuple(ANSWERS[probe.answer] for probe in ranked),
+        style=style,
+        doubtful=tuple(probe.validity != "VALID" for probe in ranked),
+    )
