@@ -191,6 +191,7 @@ def test_what_is_declared_is_the_treatment(file: Path, tmp_path: Path) -> None:
     assert gate(run, file, "--declare", "scenario") == 0
     (seed,) = [field for field in content(run / "verdict.json")["identity"] if field["name"] == "scenario.seed"]
     assert seed["status"] == "declared"
+    assert gate(run, file, "--declare", "sceanrio") == 2
 
 
 @pytest.mark.parametrize(
@@ -201,6 +202,8 @@ def test_what_is_declared_is_the_treatment(file: Path, tmp_path: Path) -> None:
         ('"run_id": "r3"', '"run_id": "r9"', "epochs[0].runs[3] was changed after it was accepted"),
         ('"testbed": null', '"testbed": {}', "was changed after it was accepted"),
         ('"override": false', '"override": 7', "override"),
+        ('"error_ratio": 0.0', '"error_ratio": NaN', "is not JSON: NaN is no number"),
+        ('"epochs": [', '"epochs": [], "more": [', "epochs: found an empty list"),
         ("{", "", "is not JSON"),
     ],
 )
