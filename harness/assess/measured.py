@@ -42,7 +42,7 @@ def point_of(manifest: Manifest, scenario: Scenario, point: Point, assessment: A
         point=point,
         identity=identity_of(manifest, scenario, point),
         values=values_of(summary),
-        validity=assessment.validity[point.point_id],
-        objectives=assessment.objectives[point.point_id],
+        validity=assessment.validity[point.key],
+        objectives=assessment.objectives[point.key],
         requests=sum(repetition.cohort for repetition in summary.repetitions),
     )

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.gate_outcome import conclude, pipeline_options
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.gate.baseline import Baseline
+    from harness.gate.measured import Measured
 
 EPILOG = """\b
 The everyday form for CI with one target. It is the weaker one: no baseline is measured beside the run, so a test bed
@@ -79,8 +85,22 @@ def run(
     measured = point_of(manifest, scenario, chosen, assessment)
     path = file or baseline_files.path_for(root, measured)
     baseline = loaded or baseline_files.load(path)
+    _require_known(declared, baseline, measured)
     verdict = judge_run(measured, baseline, rule_of(scenario), baseline_name=str(path), declared=declared)
     console = Console(soft_wrap=True)
     return conclude(
         verdict, folder.path, console, output=output, junit=junit, strict=strict, assessment=assessment
     ).code
+
+
+def _require_known(declared: tuple[str, ...], baseline: Baseline, measured: Measured) -> None:
+    """A mistyped name would declare nothing, and say nothing."""
+    from harness.gate.comparable import Identity, unknown_names
+
+    sides = Identity(baseline.current.identity), measured.identity
+    for name in unknown_names(declared, *sides):
+        groups = dict.fromkeys(field.partition(".")[0] for side in sides for field in side.fields)
+        raise UsageError(
+            f"--declare {name}: there is no such identity field",
+            hint=f"groups: {', '.join(groups)}; all fields: harness compare RUN RUN --all-fields",
+        )

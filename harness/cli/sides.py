@@ -42,9 +42,14 @@ def side(path: Path, point: str | None = None) -> Side:
 
 
 def common_points(a: Path, b: Path, point: str | None = None) -> list[tuple[Side, Side]]:
-    """Both runs' sides of every point that they share, or of `point`; raises UsageError when there is none."""
+    """Both runs' sides of every point that they share, or of `point`; of their only points where each has but one.
+
+    Raises UsageError when there is nothing to lay side by side.
+    """
     sides_a, sides_b = _sides_of_run(a), _sides_of_run(b)
     common = [name for name in sides_a if name in sides_b and point in (None, name)]
+    if not common and point is None and len(sides_a) == len(sides_b) == 1:
+        return list(zip(sides_a.values(), sides_b.values(), strict=True))
     if not common:
         what = f"no point {point!r} in both runs" if point else "the runs have no point in common"
         raise UsageError(what, hint=f"points of A: {', '.join(sides_a)}; of B: {', '.join(sides_b)}")

@@ -10,7 +10,7 @@ from harness.errors import UsageError
 from harness.gate.baseline import BASELINE_VERSION, Baseline, changed_by_hand
 from harness.scenario.strict_yaml import read_strict
 
-RESTORE = "take the file as it was accepted: git checkout -- {}; or begin anew: harness baseline accept --new-epoch"
+RESTORE = "take the file as it was accepted: git checkout -- {}; or move it away and accept runs anew"
 
 
 def to_json(baseline: Baseline) -> str:
@@ -49,11 +49,17 @@ def schema_text() -> str:
 
 def _parsed(text: str, path: Path) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_number)
     except json.JSONDecodeError as error:
-        raise UsageError(
-            f"{path}: line {error.lineno}, column {error.colno}: is not JSON: {error.msg}", hint=RESTORE.format(path)
-        ) from None
+        said = f"line {error.lineno}, column {error.colno}: is not JSON: {error.msg}"
+    except (ValueError, RecursionError) as error:
+        said = f"is not JSON: {error}"
+    raise UsageError(f"{path}: {said}", hint=RESTORE.format(path))
+
+
+def _no_number(name: str) -> None:
+    """JSON knows no NaN and no infinity; Python's reader does."""
+    raise ValueError(f"{name} is no number")
 
 
 def _require_version(content: Any, path: Path) -> None:

@@ -37,6 +37,12 @@ def compare(baseline: Identity, candidate: Identity, declared: Collection[str] =
     return [_compared(name, baseline.fields.get(name), candidate.fields.get(name), declared) for name in names]
 
 
+def unknown_names(declared: Collection[str], *sides: Identity) -> list[str]:
+    """Those of the declared names that are neither a field of a side nor a group of them."""
+    names = {name for side in sides for name in side.fields}
+    return [each for each in declared if not any(in_groups(name, [each]) for name in names)]
+
+
 def blocking_differences(compared: Sequence[FieldComparison]) -> list[FieldComparison]:
     """The undeclared differences that make two measurements NOT_COMPARABLE."""
     return [field for field in compared if field.status == "undeclared" and field.blocking]

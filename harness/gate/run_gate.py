@@ -123,9 +123,17 @@ def _overall(measured: Measured, metrics: Sequence[MetricVerdict], epoch: Epoch)
         sentence = f"the epoch holds {_runs(runs)}, {LEAST_RUNS} are needed: {missing} missing"
         return INCONCLUSIVE, sentence, f"harness baseline accept this run, if it is sound, and {missing - 1} more"
     if open_ones or not gating:
-        return INCONCLUSIVE, _listed(open_ones) or "the scenario names no metric that decides", PAIR
+        return INCONCLUSIVE, _listed(open_ones) or "the scenario names no metric that decides", _next_step(open_ones)
     names = ", ".join(name_of(metric) for metric in gating)
     return PASS, f"within the margins of what {_runs(runs)} predict: {names}", None
+
+
+def _next_step(open_ones: Sequence[MetricVerdict]) -> str:
+    needed = [metric.more_pairs_needed for metric in open_ones]
+    if not needed or None in needed:
+        return PAIR
+    more = max(n for n in needed if n is not None)
+    return f"with {more} more accepted run{'' if more == 1 else 's'} such a run could be told; {PAIR}"
 
 
 def _listed(metrics: Sequence[MetricVerdict]) -> str:

@@ -16,7 +16,6 @@ HEADS = [
     "margin",
     "verdict",
     "detectable",
-    "more pairs",
 ]
 RULE = ["---", "--:", "--:", "--:", "--:", "---", "--:", "--:"]
 
@@ -33,7 +32,7 @@ def blocks(view: GateView) -> list[str]:
     parts = [
         f"# {SIGNS[view.status]} {plain(view.sentence)}",
         plain(f"{view.title}: candidate {view.candidate} against baseline {view.baseline}"),
-        metrics(view.gating),
+        metrics(view.gating, view.counted),
         bullets(f"{name}: {reason}" for name, reason in view.reasons),
         f"**Next step:** {plain(view.next_step)}" if view.next_step else "",
         bullets(f"Warning: {text}" for text in view.warnings),
@@ -46,14 +45,14 @@ def blocks(view: GateView) -> list[str]:
     return [part for part in parts if part]
 
 
-def metrics(rows: Sequence[GateRow]) -> str:
-    """The table of the gating metrics; nothing without any."""
+def metrics(rows: Sequence[GateRow], counted: str = "pairs") -> str:
+    """The table of the gating metrics; nothing without any. `counted`: of what more would decide."""
     if not rows:
         return ""
     cells = [
         [r.name, r.baseline, r.candidate, _effect(r), r.margin, r.status, r.detectable, r.more_pairs] for r in rows
     ]
-    return table(HEADS, cells, RULE)
+    return table([*HEADS, f"more {counted}"], cells, RULE)
 
 
 def _information(rows: Sequence[GateRow]) -> list[str]:

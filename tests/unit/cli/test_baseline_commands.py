@@ -19,7 +19,7 @@ from harness.cli.main import main
 from harness.errors import UsageError
 from harness.gate.baseline_json import schema_text, to_json
 from harness.resources import shipped
-from tests.oracle.folders import HOST, write_run
+from tests.oracle.folders import HOST, write_pair_run, write_run
 
 PACES = (1.0, 1.01, 0.99, 1.005, 0.995)
 OBJECTIVES = "objectives: [{metric: time_to_first_token, statistic: p95, at_most_ms: 0.5}]\n"
@@ -191,6 +191,7 @@ def test_what_is_declared_is_the_treatment(file: Path, tmp_path: Path) -> None:
     assert gate(run, file, "--declare", "scenario") == 0
     (seed,) = [field for field in content(run / "verdict.json")["identity"] if field["name"] == "scenario.seed"]
     assert seed["status"] == "declared"
+    assert gate(run, file, "--declare", "sceanrio") == 2
 
 
 @pytest.mark.parametrize(
@@ -201,6 +202,8 @@ def test_what_is_declared_is_the_treatment(file: Path, tmp_path: Path) -> None:
         ('"run_id": "r3"', '"run_id": "r9"', "epochs[0].runs[3] was changed after it was accepted"),
         ('"testbed": null', '"testbed": {}', "was changed after it was accepted"),
         ('"override": false', '"override": 7', "override"),
+        ('"error_ratio": 0.0', '"error_ratio": NaN', "is not JSON: NaN is no number"),
+        ('"epochs": [', '"epochs": [], "more": [', "epochs: found an empty list"),
         ("{", "", "is not JSON"),
     ],
 )
@@ -314,6 +317,21 @@ def test_a_comparison_is_for_information_and_never_a_verdict(
     for word in ("PASS", "FAIL", "INCONCLUSIVE"):
         assert word not in said
     assert ended(["compare", str(a), str(tmp_path / "nowhere")]) == 2
+
+
+def test_the_arms_of_a_pair_run_are_points_of_their_own_and_only_points_meet_whatever_their_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair, plain = write_pair_run(tmp_path / "pair"), write_run(tmp_path / "plain")
+    assert ended(["compare", str(pair), str(pair)]) == 0
+    said = capsys.readouterr().out
+    assert "A p (baseline)   B p (baseline)" in said
+    assert "A p (candidate)   B p (candidate)" in said
+    assert ended(["compare", str(pair), str(plain)]) == 2
+    assert gate(pair, tmp_path / "none.json") == 2
+    other = write_run(tmp_path / "other", point="q")
+    assert ended(["compare", str(plain), str(other)]) == 0
+    assert "A p   B q" in capsys.readouterr().out
 
 
 def test_the_test_bed_of_gate_aa_stands_in_the_baseline_and_in_verdicts(file: Path, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from harness.scenario import loader
         (pair, ["gate-smoke", "--baseline=cpu-tiny", "--candidate=cpu-tinny"], "no engine named 'cpu-tinny'"),
         (pair, ["--resume", "nowhere"], "no such run folder"),
         (aa, [], "name a scenario, or a folder with --resume"),
+        (aa, ["gate-smoke", "--into", "nowhere.json"], "nowhere.json: no such baseline"),
     ],
 )
 def test_what_is_missing_is_said_before_anything_starts(command, arguments: list[str], words: str) -> None:  # type: ignore[no-untyped-def]
