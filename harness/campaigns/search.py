@@ -71,14 +71,14 @@ def size(request: SizeRequest, display: Display) -> RunFolder:
             hint="add e.g. `size: {lowest: 1, highest: 64}` (requests per second, or in flight) and an objective",
         )
     chosen.require((scenario.driver,), scenario.load_generator.processes)
-    configurations = _configurations(scenario)
+    wanted = configurations(scenario)
     folder, manifest = _prepare(request)
     settings = search_settings(scenario, scenario.size)
-    display.note(_estimate(scenario, settings, len(configurations)))
+    display.note(estimate(scenario, settings, len(wanted)))
     with Interruption() as interruption, naming(folder, RESUME), merging(folder):
         work = Work(scenario, folder, interruption, display)
         with bench.opened_driver(work, (scenario.driver,)) as driver:
-            for number, (key, label, engine) in enumerate(configurations):
+            for number, (key, label, engine) in enumerate(wanted):
                 manifest = _configuration(_Turn(work, driver, settings, f"s{number}"), manifest, key, label, engine)
     return folder
 
@@ -106,7 +106,7 @@ def state_of(folder: RunFolder) -> dict[str, Any]:
     return content
 
 
-def _configurations(scenario: Scenario) -> list[tuple[str, str, str | None]]:
+def configurations(scenario: Scenario) -> list[tuple[str, str, str | None]]:
     """(key, settings in words, engine name) of every configuration; the engine is None where nothing varies."""
     if scenario.vary is None:
         return [(ONLY, "", None)]
@@ -130,7 +130,7 @@ def _prepare(request: SizeRequest) -> tuple[RunFolder, Manifest]:
     return folder, manifest
 
 
-def _estimate(scenario: Scenario, settings: SearchSettings, configurations: int) -> str:
+def estimate(scenario: Scenario, settings: SearchSettings, configurations: int) -> str:
     """How long it will take, before anything is started: probes at the middle of the range."""
     probes = estimated_probes(settings) if _searches(scenario) else settings.confirmations + 1
     requests = probe_requests(settings.share, settings.confidence)

@@ -10,7 +10,7 @@ import pyarrow.csv
 from rich.console import Console
 
 from harness import resources
-from harness.cli import plan_gate, plan_tables, sweep_plan
+from harness.cli import plan_gate, plan_tables, size_plan, sweep_plan
 from harness.errors import UsageError
 from harness.plan import estimate as estimates
 from harness.plan import matrix
@@ -35,6 +35,9 @@ Target = EngineTarget | AttachTarget
 def plan(scenario: str, csv_file: Path | None) -> None:
     """Show what SCENARIO (a name or a YAML file) would run, and how long it takes. Nothing is started."""
     loaded = loader.load(resources.find_named("scenarios", scenario)).scenario
+    if loaded.size is not None:
+        size_plan.show_plan(loaded, loaded.size, Console(highlight=False, markup=False), csv_file)
+        return
     if loaded.vary is not None:
         sweep_plan.show(loaded, Console(highlight=False, markup=False), csv_file)
         return
