@@ -31,7 +31,7 @@ contracts: $(VENV)/development ## the layers of harness/README.md
 	$(BIN)/lint-imports --no-cache
 
 unit: $(VENV)/development ## unit and property tests only: seconds
-	$(BIN)/python -m pytest -q -m "not integration"
+	$(BIN)/python -m pytest -q -m "not integration" -n 2
 
 integration: together alone ## tests with real processes only
 

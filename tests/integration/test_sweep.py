@@ -20,7 +20,7 @@ from harness.target.model_cache import prepare_model
 from harness.target.places import cache_folder
 from harness.target.server_environment import prepare
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.slow]
 
 SCENARIO = """\
 version: 1
