@@ -22,7 +22,7 @@ import pytest
 from harness.truth import process
 from harness.truth.behaviour import Behaviour
 
-pytestmark = [pytest.mark.integration, pytest.mark.alone]
+pytestmark = pytest.mark.integration
 
 PACED = Behaviour(time_to_first_token_s=0.05, inter_token_s=0.01)
 CLOSED = "{kind: closed_loop, concurrency: 8, max_requests: 5000}"
