@@ -17,7 +17,7 @@ from harness.metrics.bounds import bound_from
 from harness.metrics.catalog import METRICS
 from harness.metrics.columns import by_repetition
 from harness.metrics.repetition import Repetition
-from harness.metrics.results import POINT_VALUE, Assessment
+from harness.metrics.results import POINT_VALUE, Assessment, Validity
 from harness.metrics.summary import repetitions, summarise
 from harness.metrics.window import STOPPED_SATURATED
 from harness.records.manifest import Manifest, Point
@@ -76,9 +76,14 @@ def _of(requests: pa.Table, tenant: str | None) -> pa.Table:
 def _invalid(assessment: Assessment, points: Sequence[Point]) -> Iterator[str]:
     for point in points:
         judged = assessment.validity[point.key]
-        if judged.status == INVALID:
+        if judged.status == INVALID and not _only_failed(judged):
             reasons = "; ".join(reason.message for reason in judged.reasons if reason.severity == INVALID)
             yield f"{point.key} is INVALID: {reasons}"
+
+
+def _only_failed(judged: Validity) -> bool:
+    """Whether nothing is wrong but that no request ended well: that is an answer, and the objectives give it."""
+    return {reason.code for reason in judged.reasons if reason.severity == INVALID} == {"no_success"}
 
 
 def _evidence(
@@ -91,18 +96,17 @@ def _evidence(
         measured = [(m, r) for m, r in repetitions(manifest, point, tables, bounds) if m.complete]
         whole = [r for _, r in measured if r is not None]
         saturated = any(m.ended == STOPPED_SATURATED for m, _ in measured)
-        any_ok = not whole or any(bool((r.cohort & r.rows.ok).any()) for r in whole)
+        any_ok = not any(bool(r.cohort.any()) for r in whole) or any(bool((r.cohort & r.rows.ok).any()) for r in whole)
+        own = [repetition for repetition in summaries[point.key].repetitions if repetition.complete]
         for objective in objectives:
+            values = [one.metrics[objective.metric][objective.statistic or POINT_VALUE] for one in own]
             yield Evidence(
                 point_id=point.key,
                 bound=bound_from(objective.metric, *objective.bound),
                 statistic=objective.statistic,
                 counts=_counts(whole, objective),
-                values=[
-                    repetition.metrics[objective.metric][objective.statistic or POINT_VALUE].value
-                    for repetition in summaries[point.key].repetitions
-                    if repetition.complete
-                ],
+                values=[value.value for value in values],
+                censored=any(value.above or value.below for value in values),
                 tenant=tenant,
                 saturated=saturated,
                 any_ok=any_ok,

@@ -40,6 +40,7 @@ class Evidence:
     tenant: str | None = None
     saturated: bool = False  # the point was stopped because the server could not follow
     any_ok: bool = True  # some request of the point ended well
+    censored: bool = False  # a value is only a bound ("> x": failed requests are in it)
 
 
 def judge_objectives(
@@ -120,6 +121,9 @@ def _by_values(one: Evidence, confidence: float) -> MetricVerdict:
     unit = 1.0 if METRICS[one.bound.metric].unit == "ratio" or not one.bound.limit else one.bound.limit
     spread = (beyond / unit, (beyond - reach) / unit, (beyond + reach) / unit)
     said = f"mean of {known.size} repetitions {_shown(one, mean)} ± {_shown(one, reach)}"
+    if one.censored and beyond - reach <= 0:
+        words = f"cannot decide: {said}, and failed requests make it worse by an unknown amount"
+        return _verdict(one, INCONCLUSIVE, words, None, int(known.size))
     holds = beyond + reach < 0 or (reach == 0 and beyond <= 0)
     if holds:
         return _verdict(one, PASS, f"holds with {confidence:.0%} confidence: {said}", spread, int(known.size))

@@ -68,6 +68,14 @@ def test_other_objectives_need_three_repetitions_and_their_bound() -> None:
     assert _status(_values(10.0, 10.0, 10.0)) == "PASS", "a limit that is kept exactly is kept"
 
 
+def test_a_mean_with_failed_requests_in_it_never_passes() -> None:
+    fast = Evidence("p", TTFT, "mean", [], [2e6, 2e6, 2e6], censored=True)
+    assert _status(fast) == "INCONCLUSIVE"
+    assert _status(Evidence("p", TTFT, "mean", [], [2e6, 2e6, 2e6])) == "PASS"
+    slow = Evidence("p", TTFT, "mean", [], [6e8, 6.1e8, 6.2e8], censored=True)
+    assert _status(slow) == "FAIL", "a lower bound beyond the limit is enough"
+
+
 def test_one_failure_fails_and_an_invalid_point_comes_first() -> None:
     good, bad = _percentile(0, 5000), _percentile(500, 5000)
     assert _status(good, good) == "PASS"
@@ -124,6 +132,21 @@ def test_the_command_judges_a_run_folder(
     verdict = json.loads((tmp_path / "out" / "verdict.json").read_text())
     assert verdict["status"] == status
     assert verdict["gate"] == "objectives"
+
+
+def test_a_run_in_which_every_request_failed_is_a_failure(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", failures=400, objectives=OBJECTIVES % "1000")
+    with pytest.raises(SystemExit) as ended:
+        main(["gate", "objectives", str(run)])
+    assert ended.value.code == 1
+
+
+def test_a_mean_over_failures_does_not_pass_through_the_command(tmp_path: Path) -> None:
+    mean = "objectives: [{metric: time_to_first_token, statistic: mean, at_most_ms: 1000}]\n"
+    run = write_run(tmp_path / "run", failures=120, objectives=mean)
+    with pytest.raises(SystemExit) as ended:
+        main(["gate", "objectives", str(run)])
+    assert ended.value.code == 4
 
 
 def test_a_scenario_without_objectives_is_told_what_to_write(
