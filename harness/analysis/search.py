@@ -150,9 +150,19 @@ def _again(history: Sequence[Probed]) -> Probe | Found | None:
             )
             return Found(None, None, None, words, len(history), "invalid")
         return Probe(len(history), probe.load, probe.purpose, probe.confidence, probe.requests)
-    if last.answer == UNDECIDED and same == 1:
+    if last.answer == UNDECIDED and _undecided_in_a_row(history) == 1:
         return Probe(len(history), probe.load, probe.purpose, probe.confidence, 2 * probe.requests)
     return None
+
+
+def _undecided_in_a_row(history: Sequence[Probed]) -> int:
+    """How often the last probe was undecided without a pause; INVALID ones in between say nothing."""
+    last, count = history[-1].probe, 0
+    for one in reversed([each for each in history if each.answer != INVALID]):
+        if (one.probe.load, one.probe.purpose, one.answer) != (last.load, last.purpose, UNDECIDED):
+            break
+        count += 1
+    return count
 
 
 def _edges(history: Sequence[Probed]) -> tuple[float | None, float | None]:
@@ -168,10 +178,9 @@ def _edges(history: Sequence[Probed]) -> tuple[float | None, float | None]:
 
 def _held_after(history: Sequence[Probed], undecided: Probed) -> bool:
     """Whether an undecided probe was asked again with more requests, and held."""
-    later = [one for one in history if one.probe.number > undecided.probe.number]
-    same = [
-        one for one in later if (one.probe.load, one.probe.purpose) == (undecided.probe.load, undecided.probe.purpose)
-    ]
+    later = [one for one in history if one.probe.number > undecided.probe.number and one.answer != INVALID]
+    place = (undecided.probe.load, undecided.probe.purpose)
+    same = [one for one in later if (one.probe.load, one.probe.purpose) == place]
     return undecided.answer == UNDECIDED and bool(same) and same[0].answer == HELD
 
 

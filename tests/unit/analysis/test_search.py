@@ -88,6 +88,21 @@ def test_undecided_is_asked_once_more_with_twice_the_requests_and_then_counts_as
     assert found.load == 256, "an answer of the second, longer probe stands"
 
 
+def test_an_invalid_probe_between_an_undecided_one_and_its_repetition_changes_nothing() -> None:
+    def after(*answers: Answer) -> Probe:
+        history: list[Probed] = []
+        for answer in answers:
+            step = next_probe(history, SETTINGS)
+            assert isinstance(step, Probe)
+            history.append(Probed(step, answer))
+        step = next_probe(history, SETTINGS)
+        assert isinstance(step, Probe)
+        return step
+
+    assert after("held", "undecided", "invalid", "held").load == 4, "it climbs on"
+    assert after("held", "undecided", "invalid", "undecided").load < 2, "not asked a third time"
+
+
 def test_an_invalid_probe_is_measured_again_at_most_twice() -> None:
     found, history = _search(lambda _: "invalid")
     assert (found.status, len(history)) == ("invalid", 3)
