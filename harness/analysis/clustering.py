@@ -9,7 +9,9 @@ requests do not mend the plain test: the clusters stay.
 The measure is the variance of the count relative to that of independent requests: the integrated autocorrelation time
 of the indicator "over", with Geyer's initial positive sequence (1992) as its cut. A window with few requests over the
 limit says nothing about clusters, so the indicator of the window's own percentile is looked at too, and the larger
-one is taken. In units of requests; at least 1.
+one is taken. Of those, requests far from the limit do not count: that requests of 7 ms among those of 6 ms come
+together says nothing about those beyond 400 ms. "Far" must be far: with half the limit instead of a tenth, windows
+shorter than a long queue takes to fill were accepted three times as often. In units of requests; at least 1.
 """
 
 from __future__ import annotations
@@ -18,25 +20,28 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betainc
 
-from harness.analysis.early_stopping import HELD, LOST, UNDECIDED
+from harness.analysis.early_stopping import HELD, LOST, UNDECIDED, Decision
 
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 
-def clustering(values: Floats, over: Flags, share: float) -> float:
+def clustering(values: Floats, over: Flags, share: float, near: Flags | None = None) -> float:
     """By what factor requests must be divided before they count as independent.
 
-    `values` and `over`, in the order of the intended instants: the metric of each request (inf where it failed), and
-    whether it is beyond its limit. `share`: the percentile as 0-1.
+    `values`, `over` and `near`, in the order of the intended instants: the metric of each request (inf where it
+    failed), whether it is beyond its limit, and whether it is at least near it (None: all are). `share`: the
+    percentile as 0-1.
     """
     if over.size < 2:
         return 1.0
     own = values > np.quantile(values, share, method="inverted_cdf")
+    if near is not None:
+        own &= near
     return max(1.0, _autocorrelation_time(over), _autocorrelation_time(own))
 
 
-def judge_clustered(over: float, n: float, share: float, confidence: float, factor: float) -> str:
+def judge_clustered(over: float, n: float, share: float, confidence: float, factor: float) -> Decision:
     """`early_stopping.judge` for `over` of `n` requests that are worth n / `factor` independent ones.
 
     The binomial tails are written as incomplete beta functions (LoadGen does the same), which take counts that are not

@@ -16,9 +16,10 @@ from scipy.stats import binom
 HELD: Final = "held"
 LOST: Final = "lost"
 UNDECIDED: Final = "undecided"
+Decision = Literal["held", "lost", "undecided"]
 
 
-def judge(over: int, n: int, share: float, confidence: float) -> Literal["held", "lost", "undecided"]:
+def judge(over: int, n: int, share: float, confidence: float) -> Decision:
     """The answer for `over` of `n` requests beyond the limit; `share` is the percentile as 0-1 (0.99 for p99)."""
     if n == 0:
         return UNDECIDED

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.analysis.clustering import clustering, judge_clustered
+from harness.analysis.early_stopping import Decision
 from harness.metrics.bounds import Bound
 from harness.metrics.catalog import METRICS
 from harness.metrics.repetition import Repetition
@@ -20,6 +21,7 @@ from harness.metrics.request import Column
 
 # statistic → share of the requests that must be within the limit
 SHARES: Mapping[str | None, float] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+NEAR = 10.0  # a value less than so many times better than its limit is near it (`clustering`)
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,13 @@ def counted(r: Repetition, bound: Bound, share: float) -> Counted:
     order = np.argsort(r.origin_ns[judged], kind="stable")
     seen, values = column.observed[judged][order], column.values[judged][order]
     over = ~(seen & bound.fits(values, bound.limit))
-    worse = values if bound.bound.startswith("at_most") else -values
-    factor = clustering(np.where(seen, worse, np.inf), over, share)
+    at_most = bound.bound.startswith("at_most")
+    near = ~seen | (values > bound.limit / NEAR if at_most else values < bound.limit * NEAR)
+    factor = clustering(np.where(seen, values if at_most else -values, np.inf), over, share, near)
     return Counted(int(over.sum()), int(over.size), factor)
 
 
-def judge_counts(counts: Sequence[Counted], share: float, confidence: float) -> str:
+def judge_counts(counts: Sequence[Counted], share: float, confidence: float) -> Decision:
     """`held`, `lost` or `undecided` over all repetitions: counts may be added, percentiles may not."""
     over = sum(one.over / one.factor for one in counts)
     n = sum(one.n / one.factor for one in counts)

@@ -32,7 +32,7 @@ def stopped_saturated(evidence: Evidence) -> Iterator[Reason]:
         "stopped_saturated",
         "SUSPECT",
         lambda r: (
-            "stopped: saturated, in-flight passed its bound; no percentiles"
+            f"stopped: saturated, {r.measurement.message or 'in-flight passed its bound'}; no percentiles"
             if r.measurement.ended == STOPPED_SATURATED
             else None
         ),

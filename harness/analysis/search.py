@@ -6,8 +6,9 @@ between the highest load that held and the lowest that did not (geometrically) d
 highest load that held, `confirmations` times at `confirm_confidence`. A confirmation that does not hold becomes the
 upper edge, and the search goes on below it.
 
-An undecided probe is asked again once with twice the requests; undecided again counts as "does not hold": the answer
-claims only what was shown. An INVALID probe is measured again, at most twice.
+An undecided probe is asked again once, with as many requests as would decide if what was seen goes on, two to
+`MOST_LONGER` times as many as it had; undecided again counts as "does not hold": the answer claims only what was shown.
+An INVALID probe is measured again, at most twice.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.analysis.clustering import judge_clustered
 from harness.analysis.early_stopping import HELD, LOST, UNDECIDED, requests_needed
 from harness.analysis.early_stopping import judge as judge_one
 
@@ -26,6 +28,8 @@ Purpose = Literal["bracket", "bisect", "confirm"]
 
 STEP = 2.0  # how far a bracketing probe climbs
 MOST_INVALID = 2  # times that an INVALID probe is measured again
+MOST_LONGER = 6  # an undecided probe is repeated with at most so many times its requests
+HOPELESS_WORTH = 10.0  # a test counts as lost beyond doubt when it is although only a tenth of the requests count
 SPARE_SHARE = 0.5  # a probe is long enough to hold although half the allowed share lies over the limit
 
 
@@ -57,11 +61,17 @@ class Probe:
 
 @dataclass(frozen=True)
 class Probed:
-    """A probe with its answer."""
+    """A probe with its answer. `requests`: its cohort; `enough`: so many would have decided, where that is known.
+
+    `value`: what is maximised, for searches that look at it (`growth`).
+    """
 
     probe: Probe
     answer: Answer
     detail: str = ""
+    requests: int = 0
+    enough: int | None = None
+    value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,7 @@ class Found:
     """The end of a search. The highest load that holds lies in [low, high) with the confidence of the confirmations."""
 
     load: float | None  # highest load that held and was confirmed
-    low: float | None
+    low: float | None  # highest load that held; equal to `load` where there is one
     high: float | None  # lowest load that was lost, not merely undecided; None: none was met
     why: str
     probes: int
@@ -92,34 +102,34 @@ def probe_requests(share: float, confidence: float) -> int:
     return requests_needed(over, share, confidence)
 
 
+def hopeless(planned: int, share: float, confidence: float) -> int:
+    """So many of `planned` requests beyond the limit that the test is lost whatever the others say, in clusters too."""
+    low, high = 0, planned
+    while high - low > 1:
+        middle = (low + high) // 2
+        lost = judge_clustered(middle, planned, share, confidence, HOPELESS_WORTH) == LOST
+        low, high = (low, middle) if lost else (middle, high)
+    return high
+
+
 def next_probe(history: Sequence[Probed], settings: SearchSettings) -> Probe | Found:
     """The next load to measure, or what was found. A function of its arguments alone."""
+    ended = given_up(history) or (_out_of_probes(history) if len(history) >= settings.most_probes else None)
     again = _again(history)
-    if isinstance(again, Found):
-        return again
-    if len(history) >= settings.most_probes:
-        return _out_of_probes(history, settings)
+    if ended is not None:
+        return ended
     if again is not None:
         return again
-    holds, fails = _edges(history)
+    holds, fails = edges(history)
     if holds is None and fails is not None and fails <= settings.lowest:
-        words = f"the lowest load, {show(settings.lowest)}, does not meet the objectives"
-        return Found(None, None, fails, words, len(history), "none_holds")
+        return _none_holds(history, settings)
     load, purpose = _bracket_or_bisect(holds, fails, settings)
     if load is not None:
         return _probe(history, load, purpose, settings)
     assert holds is not None  # nothing left to bisect: there is a load that held
-    if _confirmed(history, holds) < settings.confirmations:
+    if confirmed(history, holds) < settings.confirmations:
         return _probe(history, holds, "confirm", settings)
     return Found(holds, holds, _lowest_lost(history, holds), _words(history, holds, fails, settings), len(history))
-
-
-def estimated_probes(settings: SearchSettings) -> int:
-    """About how many probes a search takes, when the edge lies in the middle of the range."""
-    span = math.log(max(settings.highest / settings.lowest, 1.0))
-    climbing = math.ceil(span / 2 / math.log(STEP)) + 1
-    halving = math.ceil(math.log2(max(math.log(STEP) / math.log1p(settings.resolution), 1.0)))
-    return climbing + halving + settings.confirmations
 
 
 def show(load: float) -> str:
@@ -132,27 +142,36 @@ def _probe(history: Sequence[Probed], load: float, purpose: Purpose, settings: S
     return Probe(len(history), load, purpose, confidence, probe_requests(settings.share, confidence))
 
 
-def _again(history: Sequence[Probed]) -> Probe | Found | None:
+def given_up(history: Sequence[Probed]) -> Found | None:
+    """The end of a search whose last probe was INVALID too often."""
+    times = 0
+    for one in reversed(history):
+        if one.answer != INVALID:
+            break
+        times += 1
+    if times <= MOST_INVALID:
+        return None
+    last = history[-1]
+    words = f"load {show(last.probe.load)} was INVALID {times} times: {last.detail or 'see its reasons in the report'}"
+    return Found(None, None, None, words, len(history), "invalid")
+
+
+def _again(history: Sequence[Probed]) -> Probe | None:
     """The last probe once more, where its answer says nothing yet."""
     if not history:
         return None
-    last = history[-1]
-    same = 0
-    for one in reversed(history):
-        if (one.probe.load, one.probe.purpose, one.answer) != (last.probe.load, last.probe.purpose, last.answer):
-            break
-        same += 1
-    probe = last.probe
+    last, probe = history[-1], history[-1].probe
     if last.answer == INVALID:
-        if same > MOST_INVALID:
-            words = (
-                f"load {show(probe.load)} was INVALID {same} times: {last.detail or 'see its reasons in the report'}"
-            )
-            return Found(None, None, None, words, len(history), "invalid")
         return Probe(len(history), probe.load, probe.purpose, probe.confidence, probe.requests)
     if last.answer == UNDECIDED and _undecided_in_a_row(history) == 1:
-        return Probe(len(history), probe.load, probe.purpose, probe.confidence, 2 * probe.requests)
+        return Probe(len(history), probe.load, probe.purpose, probe.confidence, _longer(last))
     return None
+
+
+def _longer(undecided: Probed) -> int:
+    """How many requests the repetition of an undecided probe asks for."""
+    had = max(undecided.requests, undecided.probe.requests)
+    return min(max(undecided.enough or 0, 2 * had), MOST_LONGER * had)
 
 
 def _undecided_in_a_row(history: Sequence[Probed]) -> int:
@@ -165,7 +184,7 @@ def _undecided_in_a_row(history: Sequence[Probed]) -> int:
     return count
 
 
-def _edges(history: Sequence[Probed]) -> tuple[float | None, float | None]:
+def edges(history: Sequence[Probed]) -> tuple[float | None, float | None]:
     """The highest load that held below every load that did not, and the lowest that did not.
 
     A load that held and whose confirmation did not is one that did not.
@@ -203,7 +222,7 @@ def _rounded(load: float, settings: SearchSettings) -> float:
     return float(round(load)) if settings.integer else float(f"{load:.4g}")
 
 
-def _confirmed(history: Sequence[Probed], load: float) -> int:
+def confirmed(history: Sequence[Probed], load: float) -> int:
     return sum(one.answer == HELD and one.probe.purpose == "confirm" and one.probe.load == load for one in history)
 
 
@@ -220,7 +239,16 @@ def _words(history: Sequence[Probed], holds: float, fails: float | None, setting
     return f"{confirmed}; {show(fails)} did not hold{odd}"
 
 
-def _out_of_probes(history: Sequence[Probed], settings: SearchSettings) -> Found:
-    holds, fails = _edges(history)
+def _none_holds(history: Sequence[Probed], settings: SearchSettings) -> Found:
+    lost, lowest = _lowest_lost(history, 0.0), show(settings.lowest)
+    if lost == settings.lowest:
+        words = f"the lowest load, {lowest}, does not meet the objectives"
+        return Found(None, None, lost, words, len(history), "none_holds")
+    words = f"the lowest load, {lowest}, could not be decided: raise size.shortest_window_s, or lower size.lowest"
+    return Found(None, None, lost, words, len(history), "undecided")
+
+
+def _out_of_probes(history: Sequence[Probed]) -> Found:
+    holds, _ = edges(history)
     words = f"after {len(history)} probes the edge was not confirmed: raise size.most_probes, or widen size.resolution"
-    return Found(None, holds, fails, words, len(history), "undecided")
+    return Found(None, holds, _lowest_lost(history, holds or 0.0), words, len(history), "undecided")

@@ -1,10 +1,17 @@
-"""The answer of a search over configurations, as values. Made by `assess.sized`, shown by `report.size_answer`."""
+"""The answer of a search over configurations, as values. Made by `assess.sized`, shown by `report.size_answer`.
+
+The load that a configuration carries is known to an interval: from the highest that held to the lowest that was lost.
+Its goodput at one load hardly varies, so the margin between two configurations is that of their intervals; repetitions
+would call nearly every margin real.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.analysis.pareto import Recommendation
+from harness.analysis.pareto import Compared, Recommendation
 
 
 @dataclass(frozen=True)
@@ -29,11 +36,13 @@ class Sized:
     deployment_id: str | None
     engine_name: str | None
     load: float | None  # highest load that held and was confirmed
-    high: float | None  # lowest load that was lost
+    low: float | None  # highest load that held, confirmed or not
+    high: float | None  # lowest load that was lost, not merely undecided
     why: str
-    status: str  # "found", "none_holds", "invalid", "undecided", "failed", "running"
+    status: str  # "found", "none_holds", "invalid", "undecided", "failed", "went_away", "running"
     values: tuple[float, ...]  # at the load found, per divisor, one per probe that held there
     probes: tuple[ProbeRow, ...]
+    gpus: int = 1  # what loads are divided by to compare configurations; 1 where rates are per server
 
 
 @dataclass(frozen=True)
@@ -51,3 +60,28 @@ class SizeAnswer:
     def configuration(self, key: str | None) -> Sized | None:
         """The configuration with this key."""
         return next((one for one in self.configurations if one.key == key), None)
+
+
+def by_load_intervals(found: Recommendation, configurations: Sequence[Sized]) -> Recommendation:
+    """The recommendation with margins from intervals of the load: real where they do not overlap."""
+    named = {one.key: one for one in configurations}
+    if found.configuration is None:
+        return found
+    best = named[found.configuration]
+    others = [_with_interval(best, named[other.configuration], other) for other in found.others]
+    return dataclasses.replace(found, others=others, reason=_in_words(others[0], named) if others else found.reason)
+
+
+def _with_interval(best: Sized, other: Sized, compared: Compared) -> Compared:
+    low = None if best.load is None or other.high is None else best.load / best.gpus / (other.high / other.gpus) - 1
+    high = None if best.high is None or not other.load else best.high / best.gpus / (other.load / other.gpus) - 1
+    return dataclasses.replace(compared, low=low, high=high, real=low is not None and low >= 0)
+
+
+def _in_words(first: Compared, named: dict[str, Sized]) -> str:
+    ahead, other = f"{first.margin:.1%} ahead of the runner-up", named[first.configuration]
+    if first.real:
+        return f"{ahead}, at least {first.low:.1%}"
+    if other.high is None:
+        return f"{ahead}, but of the runner-up no load was lost"
+    return f"{ahead}, but the runner-up was only lost at {other.high:.4g}: what lies in between was not decided"

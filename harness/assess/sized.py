@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from harness.analysis.answer import GPU, SERVER
+from harness.analysis.objective_counts import SHARES
 from harness.analysis.pareto import Candidate, recommend
-from harness.analysis.sized import ProbeRow, SizeAnswer, Sized
+from harness.analysis.sized import ProbeRow, SizeAnswer, Sized, by_load_intervals
 from harness.errors import Ending
+from harness.metrics.catalog import METRICS
+from harness.records import search_file
 from harness.records.manifest import Manifest
+from harness.records.search_file import JudgedProbe, SearchState
 from harness.records.store import RunFolder
+from harness.scenario.objective import Objective
 from harness.scenario.schema import Scenario
 
-STATE, FILE = "search.json", "size.json"
+FILE = "size.json"
+NOT_ENDED = "the search has not ended: harness size --resume"
 MAXIMISED = {"objectives": "goodput", "throughput": "output_token_throughput", "latency": "per_user"}
 
 
 def answer_of(folder: RunFolder, manifest: Manifest, scenario: Scenario) -> SizeAnswer | None:
     """The answer of the search in this folder; None for other campaigns."""
-    path = folder.path / STATE
     if manifest.campaign != "size" or scenario.size is None:
         return None
-    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     mode = scenario.size.mode
     counts = {d.deployment_id: d.gpu_count for d in manifest.deployments}
     per_gpu = bool(counts) and all(counts.values())
     engines = {d.deployment_id: d.engine_name for d in manifest.deployments}
-    found = [_sized(key, entry, MAXIMISED[mode], counts if per_gpu else {}, engines) for key, entry in content.items()]
+    states = search_file.read(folder).items()
+    found = [_sized(key, state, MAXIMISED[mode], counts if per_gpu else {}, engines) for key, state in states]
     candidates = [
         Candidate(one.key, one.probes[-1].point_id if one.probes else one.key, one.values, _why_not(one))
         for one in found
@@ -38,9 +42,9 @@ def answer_of(folder: RunFolder, manifest: Manifest, scenario: Scenario) -> Size
         mode,
         MAXIMISED[mode],
         "requests in flight" if scenario.load.kind == "closed_loop" else "requests/s",
-        tuple(_in_words(o.metric, o.statistic, *o.bound) for o in scenario.objectives),
+        tuple(_in_words(o) for o in scenario.objectives),
         found,
-        recommend(candidates),
+        by_load_intervals(recommend(candidates), found) if mode == "objectives" else recommend(candidates),
     )
 
 
@@ -74,7 +78,7 @@ def to_json(answer: SizeAnswer) -> str:
                 "settings": one.label,
                 "status": one.status,
                 "load": one.load,
-                "low": one.load,
+                "low": one.low,
                 "high": one.high,
                 "why": one.why,
                 name: list(one.values),
@@ -93,35 +97,42 @@ def _why_not(one: Sized) -> str | None:
     return None if one.status == "found" else one.why
 
 
-def _in_words(metric: str, statistic: str | None, bound: str, limit: float) -> str:
-    return f"{metric}{f' {statistic}' if statistic else ''} {bound.replace('_', ' ')} {limit:g}"
+def _in_words(objective: Objective) -> str:
+    """An objective, and how a probe looks at it where that is not by the test."""
+    bound, limit = objective.bound
+    words = f"{objective.metric}{f' {objective.statistic}' if objective.statistic else ''}"
+    words += f" {bound.replace('_', ' ')} {limit:g}"
+    if objective.statistic in SHARES:
+        return words
+    each = objective.statistic is None and METRICS[objective.metric].level == "request"
+    return f"{words} ({'of each request: it defines goodput' if each else 'compared as it is, without a test'})"
 
 
 def _sized(
     key: str,
-    entry: Mapping[str, Any],
+    state: SearchState,
     maximised: str,
     counts: Mapping[str, int | None],
     engines: Mapping[str, str | None],
 ) -> Sized:
-    deployment_id = entry.get("deployment_id")
-    divisor = counts.get(deployment_id or "") or 1
-    rows = tuple(_row(each, maximised, divisor) for each in entry.get("history", []))
-    found = entry.get("found") or {}
-    failure = entry.get("failure")
+    divisor = counts.get(state.deployment_id or "") or 1
+    rows = tuple(_row(each, maximised, divisor) for each in (*state.set_aside, *state.history))
+    found = state.found or {}
     load = found.get("load")
     confirmed = _confirmed(rows, load)
     return Sized(
         key=key,
-        label=entry.get("label") or "the engine",
-        deployment_id=deployment_id,
-        engine_name=engines.get(deployment_id or ""),
+        label=state.label or "the engine",
+        deployment_id=state.deployment_id,
+        engine_name=engines.get(state.deployment_id or ""),
         load=load,
+        low=found.get("low"),
         high=found.get("high"),
-        why=failure or found.get("why", "the search has not ended: harness size --resume"),
-        status="failed" if failure else found.get("status", "running"),
+        why=state.failure or state.went_away or found.get("why", NOT_ENDED),
+        status="failed" if state.failure else "went_away" if state.went_away else found.get("status", "running"),
         values=tuple(row.value for row in confirmed if row.value is not None),
         probes=rows,
+        gpus=divisor,
     )
 
 
@@ -130,11 +141,11 @@ def _confirmed(rows: Sequence[ProbeRow], load: float | None) -> list[ProbeRow]:
     return [row for row in rows if load is not None and row.load == load and row.answer == "held"]
 
 
-def _row(kept: Mapping[str, Any], maximised: str, divisor: int) -> ProbeRow:
-    probe, result = kept["probe"], kept["result"]
+def _row(kept: JudgedProbe, maximised: str, divisor: int) -> ProbeRow:
+    probe, result = kept.probe, kept.result
     value = result[maximised]
     if value is not None and maximised != "per_user":
         value /= divisor
     return ProbeRow(
-        probe["load"], probe["purpose"], result["answer"], result["detail"], result["validity"], kept["point_id"], value
+        probe["load"], probe["purpose"], result["answer"], result["detail"], result["validity"], kept.point_id, value
     )

@@ -1,52 +1,44 @@
 """The `size` campaign: for each engine configuration the highest load that meets the objectives, probe by probe.
 
-What is probed next is `analysis.search.next_probe`'s decision; here it is measured and judged. The history stands in
-`search.json` of the run folder, so that a search that was killed goes on with `--resume`.
+What is probed next is decided by pure functions (`search_steps`); one probe is measured and judged in `search_probe`.
+The history stands in `search.json` of the run folder, so that a search that was killed goes on with `--resume`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-
-from harness.analysis.objective_counts import SHARES
-from harness.analysis.search import Found, Probe, Probed, SearchSettings, estimated_probes, next_probe, probe_requests
-from harness.assess.probe import ProbeResult, judge_probe
+from harness.analysis.search import Found, SearchSettings, show
 from harness.campaigns import bench
 from harness.campaigns.bench import Bench, Work
 from harness.campaigns.calibration_profile import in_force_as_json
 from harness.campaigns.display import Display
-from harness.campaigns.drawing import files_read, plan_of
+from harness.campaigns.drawing import files_read
 from harness.campaigns.folder import first_manifest, keeping_server_log, merging, naming, new_folder, next_attempt
-from harness.campaigns.limits import refuse_clamped
+from harness.campaigns.search_probe import Place, answer, ask
+from harness.campaigns.search_steps import SearchPace, configurations, estimate, next_step, search_settings
 from harness.drivers import chosen
 from harness.drivers.driver import Driver
 from harness.errors import TargetNotReady, UsageError
 from harness.measure.interruption import Interruption
 from harness.plan import deployments as deploying
-from harness.plan.probing import probe_point, probe_scenario, window_s
+from harness.records import search_file
 from harness.records.calibration import FILE as CALIBRATION_FILE
-from harness.records.manifest import Deployment, Manifest, Point
+from harness.records.manifest import Deployment, Manifest
+from harness.records.search_file import SearchState
 from harness.records.store import RunFolder
-from harness.scenario.load import ClosedLoop
 from harness.scenario.loader import Loaded
-from harness.scenario.schema import Scenario
 from harness.scenario.size import Size
 from harness.scenario.target import AttachTarget, EngineTarget
 from harness.target.opened import open_target
 
 SIZE = "size"
 RESUME = "harness size --resume"
-STATE = "search.json"
 ENGINES = "engines"
-ONLY = "only"  # key of the one configuration of a scenario that varies nothing
 
 
 @dataclass(frozen=True)
@@ -71,46 +63,21 @@ def size(request: SizeRequest, display: Display) -> RunFolder:
             hint="add e.g. `size: {lowest: 1, highest: 64}` (requests per second, or in flight) and an objective",
         )
     chosen.require((scenario.driver,), scenario.load_generator.processes)
-    wanted = configurations(scenario)
     folder, manifest = _prepare(request)
-    settings = search_settings(scenario, scenario.size)
-    display.note(estimate(scenario, settings, len(wanted)))
+    states, settings = search_file.read(folder), search_settings(scenario, scenario.size)
+    wanted = [one for one in configurations(scenario) if one[0] not in states or not _has_ended(states[one[0]])]
+    if not wanted:
+        display.note("every configuration has its answer already")
+        return folder
+    display.note(estimate(scenario.size, scenario.phases.warm_up_s, settings, len(wanted)))
+    pace = SearchPace(scenario.size, settings)
     with Interruption() as interruption, naming(folder, RESUME), merging(folder):
         work = Work(scenario, folder, interruption, display)
         with bench.opened_driver(work, (scenario.driver,)) as driver:
             for number, (key, label, engine) in enumerate(wanted):
-                manifest = _configuration(_Turn(work, driver, settings, f"s{number}"), manifest, key, label, engine)
+                turn = _Turn(work, driver, scenario.size, settings, pace, number, len(wanted) - number - 1)
+                manifest = _configuration(turn, manifest, key, label, engine)
     return folder
-
-
-def search_settings(scenario: Scenario, size: Size) -> SearchSettings:
-    """The settings of the pure search. In the other modes one load is measured, as often as it would be confirmed."""
-    shares = [SHARES[o.statistic] for o in scenario.objectives if o.statistic in SHARES]
-    return SearchSettings(
-        lowest=size.lowest,
-        highest=size.highest,
-        share=max(shares, default=0.9),
-        resolution=size.resolution,
-        confidence=size.confidence,
-        confirm_confidence=size.confirm_confidence,
-        confirmations=size.confirmations,
-        most_probes=size.most_probes,
-        integer=isinstance(scenario.load, ClosedLoop),
-    )
-
-
-def state_of(folder: RunFolder) -> dict[str, Any]:
-    """The content of `search.json`: configuration → label, deployment, history, found or failure."""
-    path = folder.path / STATE
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return content
-
-
-def configurations(scenario: Scenario) -> list[tuple[str, str, str | None]]:
-    """(key, settings in words, engine name) of every configuration; the engine is None where nothing varies."""
-    if scenario.vary is None:
-        return [(ONLY, "", None)]
-    return [(one.deployment_id, one.label, one.name) for one in deploying.combinations(scenario)]
 
 
 def _prepare(request: SizeRequest) -> tuple[RunFolder, Manifest]:
@@ -130,57 +97,69 @@ def _prepare(request: SizeRequest) -> tuple[RunFolder, Manifest]:
     return folder, manifest
 
 
-def estimate(scenario: Scenario, settings: SearchSettings, configurations: int) -> str:
-    """How long it will take, before anything is started: probes at the middle of the range."""
-    probes = estimated_probes(settings) if _searches(scenario) else settings.confirmations + 1
-    requests = probe_requests(settings.share, settings.confidence)
-    size = scenario.size
-    assert size is not None
-    middle = (settings.lowest * settings.highest) ** 0.5
-    probe_s = scenario.phases.warm_up_s + 2.0
-    probe_s += 30.0 if settings.integer else window_s(size, middle, requests)
-    minutes = configurations * probes * probe_s / 60
-    return (
-        f"{configurations} configuration{'s' * (configurations > 1)}, about {probes} probes each of at least"
-        f" {requests} requests: about {max(minutes, 0.5):.0f} min"
-    )
-
-
-def _searches(scenario: Scenario) -> bool:
-    return scenario.size is not None and scenario.size.mode == "objectives"
-
-
 @dataclass(frozen=True)
 class _Turn:
     """What one configuration needs besides itself."""
 
     work: Work
     driver: Driver
+    size: Size
     settings: SearchSettings
-    label: str
+    pace: SearchPace
+    number: int
+    waiting: int  # configurations that come after it
 
 
 def _configuration(turn: _Turn, manifest: Manifest, key: str, label: str, engine: str | None) -> Manifest:
-    """Search one configuration to its end; one that does not start, or cannot be, is a result."""
-    work, entry = turn.work, state_of(turn.work.folder).get(key, {})
-    if entry.get("found") or entry.get("failure"):
-        return manifest
+    """Search one configuration to its end; one that does not start, or goes away under load, is a result."""
+    work = turn.work
     if label:
         work.display.step(f"starting {label}")
-    target = work.scenario.target
-    if engine is not None and isinstance(target, EngineTarget):
-        file = (work.folder.path / ENGINES / f"{engine}.yaml").resolve()
-        target = target.model_copy(update={"engine": str(file)})
+    started = False
     try:
-        with _opened(turn, manifest, target, key, label) as (one, described):
-            return _search(turn, one, described, key, label)
+        with _opened(turn, manifest, _target(work, engine), key, label) as (one, described):
+            started = True
+            return _search(
+                turn, Place(one, files_read(work.scenario, one.target), key, turn.settings.share), described, label
+            )
     except (TargetNotReady, UsageError) as error:
-        if not label or turn.work.interruption.requested:
+        if not label or work.interruption.requested:
             raise
-        why = f"does not start: {' '.join(error.message.split())}"
-        work.display.note(f"{label}: {why}")
-        _write(work.folder, key, {"label": label, "history": entry.get("history", []), "failure": why})
+        _keep_failure(turn, key, label, started, error)
         return work.folder.manifest()
+
+
+def _state(folder: RunFolder, key: str, label: str) -> SearchState:
+    return search_file.read(folder).get(key) or SearchState(label=label)
+
+
+def _has_ended(state: SearchState) -> bool:
+    """INVALID says something about the session, not about the configuration: another session tries again."""
+    return state.failure is not None or (state.found is not None and state.found["status"] != "invalid")
+
+
+def _keep_failure(turn: _Turn, key: str, label: str, started: bool, error: TargetNotReady | UsageError) -> None:
+    """Write down, beside all that was measured, why a configuration has no answer.
+
+    A target that was lost may be there again in another session; the other two are results.
+    """
+    state, why = _state(turn.work.folder, key, label), " ".join(error.message.split())
+    if started and isinstance(error, TargetNotReady):
+        words = f"went away under load: {why}"
+        state = dataclasses.replace(state, went_away=words)
+    else:
+        words = f"{'cannot be measured' if started else 'does not start'}: {why}"
+        state = dataclasses.replace(state, failure=words)
+    turn.work.display.note(f"{label}: {words}")
+    search_file.write(turn.work.folder, key, state)
+
+
+def _target(work: Work, engine: str | None) -> EngineTarget | AttachTarget:
+    target = work.scenario.target
+    if engine is None or not isinstance(target, EngineTarget):
+        return target
+    file = (work.folder.path / ENGINES / f"{engine}.yaml").resolve()
+    return target.model_copy(update={"engine": str(file)})
 
 
 @contextlib.contextmanager
@@ -196,7 +175,7 @@ def _opened(
         described = _with_deployment(manifest, said)
         work.folder.write_manifest(described)
         renamed = dataclasses.replace(opened, deployment=said)
-        with bench.opened(work, described, renamed, turn.driver, turn.label) as one:
+        with bench.opened(work, described, renamed, turn.driver, f"s{turn.number}") as one:
             yield one, described
 
 
@@ -206,66 +185,33 @@ def _with_deployment(manifest: Manifest, said: Deployment) -> Manifest:
     return dataclasses.replace(manifest, deployments=[*manifest.deployments, said])
 
 
-def _search(turn: _Turn, one: Bench, manifest: Manifest, key: str, label: str) -> Manifest:
-    entry: dict[str, Any] = {"label": label, "deployment_id": one.target.deployment.deployment_id, "history": []}
-    entry |= state_of(turn.work.folder).get(key, {})
-    scenario = files_read(turn.work.scenario, one.target)
-    for _ in range(turn.settings.most_probes + 1):
-        step = _next(scenario, [probed_of(each) for each in entry["history"]], turn.settings)
-        if isinstance(step, Found):
-            entry["found"] = dataclasses.asdict(step)
-            _write(turn.work.folder, key, entry)
-            turn.work.display.note(f"{label + ': ' if label else ''}{step.why}")
-            break
-        number = len(manifest.points)
-        manifest, point, result = _probe(turn, one, manifest, scenario, step, number)
-        entry["history"].append(_kept(step, point, result))
-        _write(turn.work.folder, key, entry)
-        turn.work.display.note(f"{step.purpose} {step.load:g}: {result.answer}, {result.detail}")
+def _search(turn: _Turn, place: Place, manifest: Manifest, label: str) -> Manifest:
+    """Ask, measure, judge, until the search says what was found."""
+    display, state = turn.work.display, _begun(place, label)
+    for _ in range(turn.settings.most_probes + 2):  # every step makes the history longer, or ends
+        if state.asked is None:
+            step = next_step(turn.size, state, turn.settings)
+            if isinstance(step, Found):
+                place.keep(dataclasses.replace(state, found=dataclasses.asdict(step)))
+                display.note(f"{label + ': ' if label else ''}{step.why}")
+                break
+            manifest, state = ask(place, manifest, state, step)
+        manifest, state = answer(place, manifest, state)
+        probe, result = state.history[-1].probe, state.history[-1].result
+        left = turn.pace.describe(state.history, turn.waiting)
+        display.note(f"{probe['purpose']} {show(probe['load'])}: {result['answer']}, {result['detail']} ({left})")
     return manifest
 
 
-def _next(scenario: Scenario, history: Sequence[Probed], settings: SearchSettings) -> Probe | Found:
-    """The search's decision; in the other modes the same load again and again."""
-    if _searches(scenario):
-        return next_probe(history, settings)
-    assert scenario.size is not None
-    load = settings.highest if scenario.size.mode == "throughput" else settings.lowest
-    if len(history) > settings.confirmations:
-        answers = f"measured {len(history)} times at {load:g} ({scenario.size.mode} only: no objective is looked at)"
-        return Found(load, load, None, answers, len(history))
-    requests = probe_requests(settings.share, settings.confidence)
-    return Probe(len(history), load, "confirm", settings.confidence, requests)
-
-
-def _probe(
-    turn: _Turn, one: Bench, manifest: Manifest, scenario: Scenario, step: Probe, number: int
-) -> tuple[Manifest, Point, ProbeResult]:
-    """Plan, measure and judge one probe."""
-    work = turn.work
-    own = probe_scenario(scenario, step.load, step.requests, number)
-    point = probe_point(own, one.target.deployment.deployment_id, number)
-    plan = plan_of(own, [point], one.target)
-    refuse_clamped(plan, one.target.deployment)
-    path = work.folder.path / "plan.parquet"
-    work.folder.write_plan(pa.concat_tables([work.folder.plan(), plan]) if path.exists() else plan)
-    manifest = dataclasses.replace(manifest, points=[*manifest.points, point])
-    work.folder.write_manifest(manifest)
-    probing = dataclasses.replace(one, work=dataclasses.replace(work, scenario=own))
-    manifest, measured = probing.measure(manifest, point, 0)
-    bench.stop_unless_complete(measured, work.interruption)
-    return manifest, point, judge_probe(work.folder, manifest, own, point, step.confidence)
-
-
-def _kept(step: Probe, point: Point, result: ProbeResult) -> dict[str, Any]:
-    return {"probe": dataclasses.asdict(step), "point_id": point.point_id, "result": dataclasses.asdict(result)}
-
-
-def probed_of(kept: Mapping[str, Any]) -> Probed:
-    """A probe with its answer, as `search.json` keeps it."""
-    return Probed(Probe(**kept["probe"]), kept["result"]["answer"], kept["result"]["detail"])
-
-
-def _write(folder: RunFolder, key: str, entry: Mapping[str, Any]) -> None:
-    content = state_of(folder) | {key: entry}
-    folder.write_text(STATE, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+def _begun(place: Place, label: str) -> SearchState:
+    """The state to go on from: a deployment of its own, and without the INVALID probes at which a session gave up."""
+    state = _state(place.bench.work.folder, place.key, label)
+    deployment_id = place.bench.target.deployment.deployment_id
+    state = dataclasses.replace(state, deployment_id=deployment_id, went_away=None)
+    if state.found is None:
+        return place.keep(state)
+    kept = len(state.history)
+    while kept and state.history[kept - 1].result["answer"] == "invalid":
+        kept -= 1
+    aside = (*state.set_aside, *state.history[kept:])
+    return place.keep(dataclasses.replace(state, history=state.history[:kept], set_aside=aside, found=None))

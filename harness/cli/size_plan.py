@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.analysis.search import estimated_probes, probe_requests, show
-from harness.campaigns.search import configurations, estimate, search_settings
+from harness.analysis.search import probe_requests, show
+from harness.campaigns.search_steps import configurations, estimate, probes_beforehand, search_settings
 from harness.errors import UsageError
 from harness.scenario.load import ClosedLoop
 from harness.scenario.schema import Scenario
@@ -30,9 +30,9 @@ def show_plan(scenario: Scenario, size: Size, console: Console, csv_file: Path |
         ("mode", size.mode),
         ("objectives", "; ".join(f"{o.metric} {o.statistic or ''} {o.bound[1]:g}" for o in scenario.objectives)),
         ("a probe", f"at least {searching} requests (confirmations {confirming}), twice as many when undecided"),
-        ("probes", f"about {estimated_probes(settings)} for each configuration"),
+        ("probes", f"about {probes_beforehand(size, settings)} for each configuration"),
         *(("configuration", label or "the engine as it is") for _, label, _ in found),
-        ("duration", estimate(scenario, settings, len(found))),
+        ("duration", estimate(size, scenario.phases.warm_up_s, settings, len(found))),
     ]
     for label, text in lines:
         console.print(f"{label:13} {text}".rstrip(), soft_wrap=True)

@@ -40,7 +40,8 @@ class MeasurementTask:
 
     With a `concurrency` it is a closed loop of so many users, each living one session after the other. Without one it
     is an open loop: every arrival is sent at its planned instant. `max_in_flight` lets arrivals of an open loop queue
-    in the client; `stop_above_in_flight` ends a search probe that the server cannot follow.
+    in the client; `stop_above_in_flight` ends a search probe that the server cannot follow, `stop_above_late` one of
+    which more cohort requests than that are later than `late_after_ns` (event → nanoseconds, `locust.lateness`).
     """
 
     run_folder: str
@@ -65,6 +66,8 @@ class MeasurementTask:
     drain_limit_ns: int
     max_in_flight: int | None = None
     stop_above_in_flight: int | None = None
+    stop_above_late: int | None = None
+    late_after_ns: Mapping[str, int] = field(default_factory=dict)
     tenant_headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     protocol: str = "triton_grpc"  # an entry of harness.protocols.table
     streamed: bool = True  # whether answers are asked for as streams

@@ -10,12 +10,14 @@ from harness.protocols import openai
 from harness.protocols.contract import ModelContract, assumed, check
 from harness.records.manifest import Manifest, Point
 from harness.records.store import RunFolder
+from harness.scenario.objective import PERCENTILES
 from harness.scenario.schema import Scenario
 from harness.scenario.target import Tls
 from harness.target.opened import OpenTarget
 from harness.units import from_seconds
 
 WARM_UP_REQUESTS_PER_USER = 2
+EVENTS = {"time_to_first_token": "first_token", "request_latency": "done"}  # metrics that a probe can stop by
 
 
 def contract_of(target: OpenTarget) -> ModelContract:
@@ -66,11 +68,24 @@ def assignment(
         drain_limit_ns=from_seconds(scenario.drain_limit_s),
         max_in_flight=getattr(scenario.load, "concurrency_cap", None),
         stop_above_in_flight=None if scenario.size is None else scenario.size.stop_above_in_flight,
+        stop_above_late=None if scenario.size is None else scenario.size.stop_above_late,
+        late_after_ns={} if scenario.size is None else _late_after_ns(scenario),
         tenant_headers={tenant.name: dict(tenant.headers) for tenant in scenario.tenants},
         protocol=endpoint.protocol,
         streamed=scenario.request.stream,
         prompt_files=prompt_files(scenario, point.workload),
     )
+
+
+def _late_after_ns(scenario: Scenario) -> dict[str, int]:
+    """Event → the loosest limit that a percentile objective sets on it, in nanoseconds from the origin."""
+    limits: dict[str, int] = {}
+    for objective in scenario.objectives:
+        event = EVENTS.get(objective.metric)
+        if event is not None and objective.statistic in PERCENTILES and objective.at_most_ms is not None:
+            limit_ns = from_seconds(objective.at_most_ms / 1e3)
+            limits[event] = max(limits.get(event, limit_ns), limit_ns)
+    return limits
 
 
 def _files(tls: Tls | None) -> TlsFiles | None:

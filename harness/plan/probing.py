@@ -8,6 +8,7 @@ import math
 from harness.plan import matrix
 from harness.plan.seeds import derive
 from harness.records.manifest import Point
+from harness.scenario.arrivals import rate_levels
 from harness.scenario.load import ClosedLoop, OpenLoop
 from harness.scenario.schema import Phases, Scenario
 from harness.scenario.size import Size
@@ -35,6 +36,16 @@ def probe_scenario(scenario: Scenario, load: float, requests: int, number: int) 
     phases: Phases = scenario.phases.model_copy(update={**window, "drain_limit_s": size.drain_limit_s})
     changes = {"load": asked, "phases": phases, "repetitions": 1, "vary": None}
     return scenario.model_copy(update={**changes, "seed": derive(scenario.seed, "probes", str(number)) % 2**63})
+
+
+def planned_requests(scenario: Scenario) -> int:
+    """So many requests a probe's cohort has at most, but for one in a thousand. `scenario`: the probe's own."""
+    phases, load = scenario.phases, scenario.load
+    if phases.window_requests is not None or not isinstance(load, OpenLoop):
+        return phases.window_requests or 0
+    (rate,) = rate_levels(load.arrivals) or (0.0,)
+    mean = rate * (phases.window_s or 0.0)
+    return math.ceil(mean + SPARE * math.sqrt(mean))
 
 
 def window_s(size: Size, load: float, requests: int) -> float:

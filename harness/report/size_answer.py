@@ -29,7 +29,7 @@ def views(answer: SizeAnswer | None, run_folder: str) -> tuple[AnswerView, ...]:
             headline="No load was found that meets the objectives" if best is None else _headline(answer, best),
             evidence=tuple(_evidence(answer, best)),
             margin=_margin(answer),
-            warnings=(),
+            warnings=tuple(_warnings(answer)),
             table=_table(answer),
             note=_note(answer),
             figure=_figure(answer),
@@ -59,6 +59,15 @@ def _evidence(answer: SizeAnswer, best: Sized | None) -> Iterator[str]:
         yield f"There: {value} {rate(answer)}, the median of {len(best.values)} probes."
     if answer.objectives and answer.mode == "objectives":
         yield f"Objectives: {'; '.join(answer.objectives)}."
+
+
+def _warnings(answer: SizeAnswer) -> Iterator[str]:
+    """Configurations that may carry more, for all that is known."""
+    words = {"running": "not searched to the end", "went_away": "lost under load", "invalid": "INVALID probes"}
+    words["undecided"] = "not decided"
+    open_ones = [f"{one.label} ({words[one.status]})" for one in answer.configurations if one.status in words]
+    if open_ones:
+        yield f"Without an answer: {'; '.join(open_ones)}. They may carry more than what is recommended."
 
 
 def _margin(answer: SizeAnswer) -> str:
@@ -96,7 +105,7 @@ def _note(answer: SizeAnswer) -> str:
     if answer.mode == "objectives":
         parts.append(
             "Each probe is judged by MLPerf's early-stopping test over its requests, clustered ones counted as fewer; "
-            "a load that cannot be decided counts as not met. The load found held again in every confirmation."
+            "a load that stays undecided counts as not met. The load found held again in every confirmation."
         )
     if answer.divisor == "server" and answer.maximised != "per_user":
         parts.append("No GPU count is known for these targets: rates are per server, not per GPU.")
@@ -105,7 +114,7 @@ def _note(answer: SizeAnswer) -> str:
 
 def _next_steps(answer: SizeAnswer, best: Sized | None) -> Iterator[str]:
     if best is None:
-        yield "lower size.lowest, relax an objective, or vary other engine settings"
+        yield from _ways_out(answer)
         return
     searched = answer.mode == "objectives"
     if searched and best.high is None:
@@ -114,6 +123,21 @@ def _next_steps(answer: SizeAnswer, best: Sized | None) -> Iterator[str]:
         yield "the gap to the lowest load that was lost is wide: longer windows (size.shortest_window_s) decide more"
     if len(answer.configurations) < 2:
         yield "give `vary` settings of the engine, and every combination is sized"
+
+
+def _ways_out(answer: SizeAnswer) -> Iterator[str]:
+    """What to do when nothing can be recommended."""
+    statuses = {one.status for one in answer.configurations}
+    if statuses & {"running", "went_away"}:
+        yield "go on with harness size --resume"
+    if "invalid" in statuses:
+        yield "look at the reasons of the INVALID probes, mend them, and go on with harness size --resume"
+    if "undecided" in statuses:
+        yield "longer windows (size.shortest_window_s) or more probes (size.most_probes) decide more"
+    if "none_holds" in statuses:
+        yield "lower size.lowest, relax an objective, or vary other engine settings"
+    if "failed" in statuses:
+        yield "see why the engine did not start, in the table and in server.log"
 
 
 def _command(best: Sized | None, run_folder: str) -> str:

@@ -31,6 +31,7 @@ PointMetric = Literal[
 ]
 Statistic = Literal["mean", "p50", "p90", "p95", "p99", "p999", "max"]
 
+PERCENTILES = ("p50", "p90", "p95", "p99", "p999")
 REQUEST_METRICS: tuple[str, ...] = get_args(RequestMetric)
 _RATIO_BOUNDS = {"error_ratio": "at_most_ratio", "attainment": "at_least_ratio"}
 

@@ -25,7 +25,7 @@ from harness.scenario.arrivals import rate_levels
 from harness.scenario.durations import longest_s
 from harness.scenario.gate import Gate
 from harness.scenario.load import ClosedLoop, Load, MultiTenant, OpenLoop, Tenant
-from harness.scenario.objective import Objectives
+from harness.scenario.objective import PERCENTILES, Objectives
 from harness.scenario.size import Size
 from harness.scenario.strict import Strict, mistake, refuse_same_names
 from harness.scenario.surroundings import surroundings_of
@@ -178,8 +178,7 @@ class Scenario(Strict):
                 raise mistake("requests in flight are whole numbers: lowest and highest too", "size", "lowest")
         elif not isinstance(self.load, OpenLoop) or rate_levels(self.load.arrivals) is None:
             raise mistake("needs a closed loop, or arrivals with a request_rate_per_s", "load")
-        percentiles = ("p50", "p90", "p95", "p99", "p999")
-        if self.size.mode == "objectives" and not any(o.statistic in percentiles for o in self.objectives):
+        if self.size.mode == "objectives" and not any(o.statistic in PERCENTILES for o in self.objectives):
             words = "needs an objective with a percentile, e.g. {metric: time_to_first_token, statistic: p90, …}"
             raise mistake(words, "size")
         return self

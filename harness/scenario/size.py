@@ -24,6 +24,11 @@ class Size(Strict):
     stop_above_in_flight: PositiveInt | None = Field(
         None, description="a probe with more requests in flight is stopped at once: the load does not hold"
     )
+    stop_above_late: PositiveInt | None = Field(
+        None,
+        description="a probe of which more requests are beyond an objective's limit is stopped at once; left out: "
+        "so many that the test is lost beyond doubt",
+    )
     mode: Literal["objectives", "throughput", "latency"] = Field(
         "objectives",
         description="objectives: highest load that meets them; throughput: output tokens/s at `highest`, whatever the "

@@ -15,6 +15,7 @@ from harness.errors import UsageError
 
 ErrorStyle = Literal["message", "status"]
 CutStyle = Literal["reset", "no_trailers", "close"]
+ServiceLaw = Literal["fixed", "exponential"]
 FinalFlag = Literal["on_last", "separate", "missing"]
 
 
@@ -33,8 +34,9 @@ class Behaviour:
     server whose caches or clocks have not settled.
 
     Queue: with `servers`, requests wait first come, first served for one of so many servers, each of which takes
-    `service_s` per request; the wait comes before everything else. With Poisson arrivals this is M/D/c, whose waits
-    are known in closed form.
+    `service_s` per request; the wait comes before everything else. With Poisson arrivals this is M/D/c; with
+    `service_law` "exponential" (times with that mean, drawn by seed and request id) M/M/c. The waits of both are known
+    in closed form. A request that is rejected takes no server.
 
     Faults: a share of the requests, chosen by seed and request id, is rejected (UNAVAILABLE), fails or is cut after a
     number of tokens. A number without a share means all requests; a share without a number means before the first
@@ -65,6 +67,7 @@ class Behaviour:
     slow_ratio: float = 1.0
     servers: int | None = None
     service_s: float = 0.0
+    service_law: ServiceLaw = "fixed"
     slow_accept_s: float = 0.0
     reject_share: float = 0.0
     error_share: float | None = None
@@ -92,12 +95,16 @@ class Behaviour:
     decoupled: bool = True
 
     def __post_init__(self) -> None:
-        """Raise UsageError for a value of the wrong type or range, and for a stall of which only one half is given."""
+        """Raise UsageError for a value of the wrong type or range, and for one half of a stall or of a queue."""
         hints = get_type_hints(type(self))
         for field in dataclasses.fields(self):
             _check(field.name, getattr(self, field.name), hints[field.name])
         if (self.stall_at_s is None) != (self.stall_s == 0):
             raise UsageError("a stall needs both stall_at_s and stall_s", hint="give both, or neither")
+        if (self.servers or 0) == 0 and (self.servers is not None or self.service_s):
+            raise UsageError("a queue needs at least one server", hint="give both servers and service_s, or neither")
+        if self.servers is not None and not self.service_s:
+            raise UsageError("servers without service_s never make a request wait", hint="give both, or neither")
         if self.tokens_per_chunk < 1:
             raise UsageError(
                 "tokens_per_chunk must be at least 1", hint="use empty_first_chunk for a chunk without tokens"

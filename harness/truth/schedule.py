@@ -59,6 +59,13 @@ def draw(behaviour: Behaviour, key: str, output_tokens: int) -> Schedule:
     return Schedule(offsets_ns, chunk_tokens, fate, offsets_ns[-1] if offsets_ns else first_ns)
 
 
+def service_ns(behaviour: Behaviour, key: str) -> int:
+    """How long the request named `key` keeps a server of the queue; the same for the same arguments."""
+    if behaviour.service_law == "fixed":
+        return from_seconds(behaviour.service_s)
+    return round(Random(f"{behaviour.seed}/service/{key}").expovariate(1e-9 / behaviour.service_s))
+
+
 def delayed(schedule: Schedule, wait_ns: int) -> Schedule:
     """The same chunks, all of them later by the same wait."""
     offsets_ns = [offset + wait_ns for offset in schedule.offsets_ns]

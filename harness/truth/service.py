@@ -11,7 +11,7 @@ from harness.truth.asked import Asked, find_model, read_name
 from harness.truth.behaviour import Behaviour
 from harness.truth.counting import TokenCounter
 from harness.truth.grpc import GrpcError, Status
-from harness.truth.schedule import Schedule, as_one_response, delayed, draw, slowed
+from harness.truth.schedule import Fate, Schedule, as_one_response, delayed, draw, service_ns, slowed
 from harness.truth.sent_log import OpenRequest, Outcome, SentLog
 from harness.truth.timers import Timers
 from harness.units import from_seconds
@@ -48,11 +48,12 @@ class Service:
     def schedule(self, asked: Asked, complete_ns: int) -> Schedule:
         """The schedule of a request, complete at that instant: by its id, or by its number among those without one."""
         number = next(self._numbers)
-        schedule = draw(self.behaviour, asked.request_id or f"#{number}", asked.output_tokens)
+        key = asked.request_id or f"#{number}"
+        schedule = draw(self.behaviour, key, asked.output_tokens)
         if self._is_slow(complete_ns):
             schedule = slowed(schedule, self.behaviour.slow_ratio)
-        if self._free_ns:
-            schedule = delayed(schedule, self._wait_ns(complete_ns))
+        if self._free_ns and schedule.fate is not Fate.REJECT:
+            schedule = delayed(schedule, self._wait_ns(complete_ns, service_ns(self.behaviour, key)))
         return schedule if asked.is_streaming else as_one_response(schedule)
 
     def _is_slow(self, complete_ns: int) -> bool:
@@ -61,10 +62,10 @@ class Service:
             return False
         return complete_ns < self._first_arrival_ns + from_seconds(self.behaviour.slow_until_s)
 
-    def _wait_ns(self, complete_ns: int) -> int:
+    def _wait_ns(self, complete_ns: int, takes_ns: int) -> int:
         """How long a request that is complete now waits for a server, which it then takes."""
         begins_ns = max(complete_ns, heapq.heappop(self._free_ns))
-        heapq.heappush(self._free_ns, begins_ns + from_seconds(self.behaviour.service_s))
+        heapq.heappush(self._free_ns, begins_ns + takes_ns)
         return begins_ns - complete_ns
 
     def note_inference(self, arrival_ns: int) -> None:

@@ -87,6 +87,7 @@ class Conductor:
             window_ns=task.window_ns,
             drain_limit_ns=task.drain_limit_ns,
             stop_above_in_flight=task.stop_above_in_flight,
+            stop_above_late=task.stop_above_late,
         )
         if task.concurrency is None:
             length_ns = crew.ready[0]["window_length_ns"]
@@ -174,7 +175,7 @@ class Conductor:
             window_start_ns=window[0],
             window_end_ns=window[1],
             drain_end_ns=max((worker.drain_end_ns for worker in workers), default=time.perf_counter_ns()),
-            message=message,
+            message=message or course.stopped_because,
             workers=workers,
         )
         self._report(Event(tasks.FINISHED, dataclasses.asdict(finished)))

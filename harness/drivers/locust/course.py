@@ -26,6 +26,8 @@ class Course:
     window_ns: int | None
     drain_limit_ns: int
     stop_above_in_flight: int | None = None
+    stop_above_late: int | None = None
+    stopped_because: str | None = None
     window_start_ns: int | None = None
     window_end_ns: int | None = None
     announced: bool = False
@@ -59,11 +61,23 @@ class Course:
         """When the first worker had used up its part of a closed loop's sequence."""
         return min((s.exhausted_ns for s in statuses if s.exhausted_ns is not None), default=None)
 
+    def _own_rule(self, statuses: Sequence[Status]) -> str | None:
+        """Why a search probe stops by the rule in its plan."""
+        in_flight = sum(status.in_flight for status in statuses)
+        if self.stop_above_in_flight and in_flight > self.stop_above_in_flight:
+            return f"{in_flight} requests in flight"
+        for event in statuses[0].late if self.stop_above_late and statuses else ():
+            late = sum(status.late.get(event, 0) for status in statuses)
+            if late > (self.stop_above_late or 0):
+                return f"the test was lost: {late} requests beyond the limit of their {event.replace('_', ' ')}"
+        return None
+
     def ending(self, now: int, statuses: Sequence[Status]) -> str | None:
         """Why the load ends now; None while it goes on."""
         if any(status.sink_error for status in statuses):
             return "driver_failed"
-        if self.stop_above_in_flight and sum(status.in_flight for status in statuses) > self.stop_above_in_flight:
+        self.stopped_because = self._own_rule(statuses)
+        if self.stopped_because is not None:
             return "stopped_saturated"
         if self.exhausted_ns(statuses) is not None:
             return "max_requests"

@@ -6,7 +6,7 @@ The same handlers serve one process (a LocalRunner calls them at once) and a mas
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # conductor -> workers
 PREPARE = "harness_prepare"  # {task, worker, workers}
@@ -46,3 +46,4 @@ class Status:
     failing_s: float  # for so long nothing but connection failures came back
     sink_error: str | None
     figures: Figures | None
+    late: dict[str, int] = field(default_factory=dict)  # event -> cohort requests later than their limit

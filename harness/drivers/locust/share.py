@@ -19,6 +19,7 @@ from harness.drivers.locust import requests
 from harness.drivers.locust.closed_loop import ClosedLoop
 from harness.drivers.locust.decoding import reading_of
 from harness.drivers.locust.execution import Execution
+from harness.drivers.locust.lateness import Lateness
 from harness.drivers.locust.messages import Figures, Status
 from harness.drivers.locust.open_loop import OpenLoop
 from harness.drivers.locust.pacer import WAKE_EARLY_NS
@@ -52,6 +53,7 @@ class Share:
         self._workers = workers
         self._fire = fire
         self._phases = Phases(window_requests=task.window_requests if task.concurrency is not None else None)
+        self._lateness = Lateness(task.late_after_ns, open_loop=task.concurrency is None)
         self._end = gevent.event.Event()
         self._why = ""
         self._ended_at_ns = 0
@@ -145,6 +147,7 @@ class Share:
 
     def _keep(self, finished: FinishedRequest) -> None:
         self._recorder.add(finished)
+        self._lateness.add(finished)
         if finished.sent_ns is not None:
             self._recent.append(finished)
             self._fire(finished)
@@ -181,6 +184,7 @@ class Share:
             failing_s=failing_s,
             sink_error=self._recorder.error,
             figures=figures,
+            late=self._lateness.counts(self._phases.window_start_ns, self._phases.window_end_ns),
         )
 
     def _failing_since(self, since: float) -> float:

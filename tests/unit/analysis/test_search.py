@@ -18,11 +18,11 @@ from harness.analysis.search import (
     Probe,
     Probed,
     SearchSettings,
-    estimated_probes,
     judge,
     next_probe,
     probe_requests,
 )
+from harness.analysis.search_length import estimated_probes
 from tests.oracle import queue
 
 SETTINGS = SearchSettings(lowest=1, highest=256, share=0.9)
