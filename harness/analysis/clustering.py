@@ -9,9 +9,10 @@ requests do not mend the plain test: the clusters stay.
 The measure is the variance of the count relative to that of independent requests: the integrated autocorrelation time
 of the indicator "over", with Geyer's initial positive sequence (1992) as its cut. A window with few requests over the
 limit says nothing about clusters, so the indicator of the window's own percentile is looked at too, and the larger
-one is taken. Of those, requests far from the limit do not count: that requests of 7 ms among those of 6 ms come
-together says nothing about those beyond 400 ms. "Far" must be far: with half the limit instead of a tenth, windows
-shorter than a long queue takes to fill were accepted three times as often. In units of requests; at least 1.
+one is taken. Of those, only requests within reach of the limit count, which is from a fifth of the way between the
+window's median and the limit on: that requests of 7 ms among those of 6 ms come together says nothing about those
+beyond 400 ms. Reach must be wide: from half of the limit on, windows shorter than a long queue takes to fill were
+accepted three times as often. In units of requests; at least 1.
 """
 
 from __future__ import annotations
@@ -22,23 +23,28 @@ from scipy.special import betainc
 
 from harness.analysis.early_stopping import HELD, LOST, UNDECIDED, Decision
 
+REACH = 0.2  # of the way from the median to the limit
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 
-def clustering(values: Floats, over: Flags, share: float, near: Flags | None = None) -> float:
+def clustering(values: Floats, over: Flags, share: float, limit: float | None = None) -> float:
     """By what factor requests must be divided before they count as independent.
 
-    `values`, `over` and `near`, in the order of the intended instants: the metric of each request (inf where it
-    failed), whether it is beyond its limit, and whether it is at least near it (None: all are). `share`: the
-    percentile as 0-1.
+    `values`, `over`, in the order of the intended instants: the metric of each request, higher is worse (inf where it
+    failed), and whether it is beyond its limit. `share`: the percentile as 0-1. `limit`: None where all are in reach.
     """
     if over.size < 2:
         return 1.0
     own = values > np.quantile(values, share, method="inverted_cdf")
-    if near is not None:
-        own &= near
+    if limit is not None:
+        own &= _within_reach(values, limit)
     return max(1.0, _autocorrelation_time(over), _autocorrelation_time(own))
+
+
+def _within_reach(values: Floats, limit: float) -> Flags:
+    median = float(np.median(values))
+    return values > (median + REACH * (limit - median) if median < limit else limit)
 
 
 def judge_clustered(over: float, n: float, share: float, confidence: float, factor: float) -> Decision:

@@ -21,7 +21,6 @@ from harness.metrics.request import Column
 
 # statistic → share of the requests that must be within the limit
 SHARES: Mapping[str | None, float] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
-NEAR = 10.0  # a value less than so many times better than its limit is near it (`clustering`)
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,8 @@ def counted(r: Repetition, bound: Bound, share: float) -> Counted:
     order = np.argsort(r.origin_ns[judged], kind="stable")
     seen, values = column.observed[judged][order], column.values[judged][order]
     over = ~(seen & bound.fits(values, bound.limit))
-    at_most = bound.bound.startswith("at_most")
-    near = ~seen | (values > bound.limit / NEAR if at_most else values < bound.limit * NEAR)
-    factor = clustering(np.where(seen, values if at_most else -values, np.inf), over, share, near)
+    sign = 1.0 if bound.bound.startswith("at_most") else -1.0
+    factor = clustering(np.where(seen, sign * values, np.inf), over, share, sign * bound.limit)
     return Counted(int(over.sum()), int(over.size), factor)
 
 

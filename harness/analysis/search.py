@@ -231,12 +231,14 @@ def _lowest_lost(history: Sequence[Probed], above: float) -> float | None:
 
 
 def _words(history: Sequence[Probed], holds: float, fails: float | None, settings: SearchSettings) -> str:
-    confirmed = f"{show(holds)} held and was confirmed {settings.confirmations} times"
+    times = f"{settings.confirmations} time{'s' * (settings.confirmations > 1)}"
+    held = f"{show(holds)} held and was confirmed {times}"
     if fails is None:
-        return f"{confirmed}; it is the highest load asked for: raise size.highest to find the edge"
+        return f"{held}; it is the highest load asked for: raise size.highest to find the edge"
+    lost = any(one.answer == LOST and one.probe.load == fails for one in history)
     above = [one.probe.load for one in history if one.answer == HELD and one.probe.load > fails]
-    odd = f"; {show(max(above))} held although {show(fails)} did not: noise, or no single edge" if above else ""
-    return f"{confirmed}; {show(fails)} did not hold{odd}"
+    odd = f", and {show(max(above))} held once: noise, or no single edge" if above else ""
+    return f"{held}; {show(fails)} {'was lost' if lost else 'stayed undecided'}{odd}"
 
 
 def _none_holds(history: Sequence[Probed], settings: SearchSettings) -> Found:

@@ -30,6 +30,7 @@ from harness.scenario.schema import Scenario
 
 STOPPED = {"stopped_saturated": "stopped"}  # and the measurement says by which rule
 OVERLOAD = STOPPED | {"unstable": "requests in flight kept growing"}
+LAST = 5  # requests
 OWN_FAULT = {"no_success": "no request ended well"}  # INVALID as a measurement of speed, but an answer to the question
 
 
@@ -72,6 +73,14 @@ def judge_probe(
         sum(int(r.cohort.sum()) for r in whole),
         found.enough,
     )
+
+
+def went_away(folder: RunFolder, point: Point) -> bool:
+    """Whether the last requests of this probe found no server: it says nothing about the load then."""
+    table = folder.requests()
+    rows = table.filter(pc.equal(table["point_id"], point.point_id)).filter(pc.field("sent_ns").is_valid())
+    last = rows.sort_by("sent_ns")["outcome"].to_pylist()[-LAST:]
+    return bool(last) and set(last) == {"connect_error"}
 
 
 @dataclass(frozen=True)

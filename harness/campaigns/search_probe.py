@@ -9,11 +9,12 @@ from typing import Any
 import pyarrow as pa
 
 from harness.analysis.search import Probe, hopeless
-from harness.assess.probe import judge_probe
+from harness.assess.probe import judge_probe, went_away
 from harness.campaigns import bench
 from harness.campaigns.bench import Bench
 from harness.campaigns.drawing import plan_of
 from harness.campaigns.limits import refuse_clamped
+from harness.errors import TargetNotReady
 from harness.plan.probing import planned_requests, probe_point, probe_scenario
 from harness.records import search_file
 from harness.records.manifest import Manifest, Point
@@ -55,7 +56,8 @@ def ask(place: Place, manifest: Manifest, state: SearchState, step: Probe) -> tu
 def answer(place: Place, manifest: Manifest, state: SearchState) -> tuple[Manifest, SearchState]:
     """Measure the probe that was asked for, unless an earlier session did so to its end, and judge it.
 
-    Raises what `bench.stop_unless_complete` raises; the probe stays asked for then.
+    Raises what `bench.stop_unless_complete` raises, and TargetNotReady when the target was gone before the probe was
+    over; the probe stays asked for then.
     """
     assert state.asked is not None
     work, asked = place.bench.work, state.asked
@@ -66,6 +68,10 @@ def answer(place: Place, manifest: Manifest, state: SearchState) -> tuple[Manife
         probing = dataclasses.replace(place.bench, work=dataclasses.replace(work, scenario=own))
         manifest, measured = probing.measure(manifest, point, 0)
         bench.stop_unless_complete(measured, work.interruption)
+        if went_away(work.folder, point):
+            lost = dataclasses.replace(measured, complete=False, ended="target_lost")
+            work.folder.write_manifest(manifest.with_measurement(lost))
+            raise TargetNotReady("the last requests of the probe could not connect", hint="is the server still up?")
     return manifest, place.keep(state.with_answer(_judged(place, manifest, own, point, step)))
 
 

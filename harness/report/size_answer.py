@@ -116,11 +116,12 @@ def _next_steps(answer: SizeAnswer, best: Sized | None) -> Iterator[str]:
     if best is None:
         yield from _ways_out(answer)
         return
-    searched = answer.mode == "objectives"
-    if searched and best.high is None:
-        yield "no load was lost: raise size.highest to find the edge"
-    elif searched and (best.high or 0.0) > WIDE * (best.load or 0.0):
-        yield "the gap to the lowest load that was lost is wide: longer windows (size.shortest_window_s) decide more"
+    undecided = any(probe.load > (best.load or 0.0) and probe.answer == "undecided" for probe in best.probes)
+    if answer.mode == "objectives" and (best.high is None or best.high > WIDE * (best.load or 0.0)):
+        if undecided:
+            yield "loads above stayed undecided: longer windows (size.shortest_window_s) decide more"
+        elif best.high is None:
+            yield "no load was lost: raise size.highest to find the edge"
     if len(answer.configurations) < 2:
         yield "give `vary` settings of the engine, and every combination is sized"
 

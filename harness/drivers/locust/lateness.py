@@ -1,7 +1,7 @@
 """How many cohort requests are beyond a limit already: what lets a search probe stop when its test is lost.
 
 A rule of when to stop, no metric: it is never stored. A request that failed is beyond every limit; one that was cut or
-cancelled on purpose counts nowhere.
+cancelled on purpose counts nowhere, and neither does one that found no server: that is no matter of load.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from harness.drivers.locust.recorder import FinishedRequest
 
 FIRST_TOKEN, DONE = "first_token", "done"
+NOT_LATE = ("cancelled", "connect_error", "not_sent")
 
 
 class Lateness:
@@ -24,7 +25,7 @@ class Lateness:
     def add(self, finished: FinishedRequest) -> None:
         """Look at one request that is over."""
         origin_ns = finished.intended_ns if self._open_loop else finished.sent_ns
-        if not self._limits_ns or origin_ns is None or finished.answer.outcome == "cancelled":
+        if not self._limits_ns or origin_ns is None or finished.answer.outcome in NOT_LATE:
             return
         for event, limit_ns in self._limits_ns.items():
             at_ns = _instant(finished, event)

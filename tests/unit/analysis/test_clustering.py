@@ -68,6 +68,36 @@ def test_a_rate_well_below_the_optimum_is_hardly_ever_called_lost_and_mostly_hel
     assert clustered.count(HELD) / WINDOWS > 0.7
 
 
+def test_clusters_out_of_reach_of_the_limit_do_not_count_and_those_within_it_do() -> None:
+    values = np.repeat(np.random.default_rng(9).random(100), 10)  # 0 to 1, ten equal ones in a row
+    none = np.zeros(values.size, bool)
+    assert clustering(values, none, P90) == pytest.approx(10, rel=0.4)
+    assert clustering(values, none, P90, limit=1.5) == clustering(values, none, P90)
+    assert clustering(values, none, P90, limit=10.0) == 1.0
+    assert clustering(100 + values, none, P90, limit=110.0) == 1.0, "what counts is the way, not the ratio"
+    assert clustering(100 + values, none, P90, limit=101.5) == clustering(values, none, P90)
+    beyond = values > P90
+    assert clustering(values, beyond, P90, limit=P90) == clustering(values, beyond, P90)
+    failed = np.where(values > 0.3, np.inf, values)
+    assert clustering(failed, np.isinf(failed), P90, limit=1.0) == pytest.approx(10, rel=0.5)
+
+
+@pytest.mark.parametrize("utilisation", ["long queue", "sixteen servers"])
+def test_looking_within_reach_only_does_not_accept_windows_too_short_for_their_queue(utilisation: str) -> None:
+    """M/M/1 at 95% utilisation takes longer to fill than the window lasts; all rates are at the very limit."""
+    service_s, servers, limit_s, n = (0.0087, 1, 0.4, 560) if utilisation == "long queue" else (0.16, 16, 0.2, 300)
+    rate = optimum(partial(over_mmc, service_s=service_s, servers=servers, limit_s=limit_s), servers / service_s, P90)
+    held = {None: 0, limit_s: 0}
+    for seed in range(WINDOWS):
+        values = waits(seed, rate, service_s, servers, n, "exponential")
+        over = values > limit_s
+        for limit in held:
+            factor = clustering(values, over, P90, limit)
+            held[limit] += judge_clustered(float(over.sum()), over.size, P90, 0.99, factor) == HELD
+    assert held[limit_s] <= held[None] + 0.03 * WINDOWS
+    assert held[limit_s] < 0.2 * WINDOWS
+
+
 def test_independent_requests_count_almost_fully() -> None:
     random = np.random.default_rng(3)
     found = [clustering(values := random.random(1000), values > P90, P90) for _ in range(50)]

@@ -18,11 +18,12 @@ from harness.analysis.search import (
     Probe,
     Probed,
     SearchSettings,
+    hopeless,
     judge,
     next_probe,
     probe_requests,
 )
-from harness.analysis.search_length import estimated_probes
+from harness.analysis.search_length import estimated_probes, probes_left
 from tests.oracle import queue
 
 SETTINGS = SearchSettings(lowest=1, highest=256, share=0.9)
@@ -86,6 +87,45 @@ def test_undecided_is_asked_once_more_with_twice_the_requests_and_then_counts_as
     asked = itertools.count()
     found, _ = _search(lambda probe: "held" if probe.load <= 10 or next(asked) % 2 else "undecided")
     assert found.load == 256, "an answer of the second, longer probe stands"
+
+
+def test_the_repetition_of_an_undecided_probe_asks_for_what_would_decide() -> None:
+    def asked_after(requests: int, enough: int | None) -> int:
+        first = next_probe([], SETTINGS)
+        assert isinstance(first, Probe)
+        again = next_probe([Probed(first, "undecided", requests=requests, enough=enough)], SETTINGS)
+        assert isinstance(again, Probe)
+        assert (again.load, again.purpose) == (first.load, first.purpose)
+        return again.requests
+
+    assert asked_after(500, None) == 1000, "twice what it had, not twice what it asked for"
+    assert asked_after(500, 1700) == 1700
+    assert asked_after(500, 90_000) == 3000, "bounded"
+
+
+def test_a_lowest_load_that_stays_undecided_is_not_called_lost() -> None:
+    found, _ = _search(lambda _: "undecided")
+    assert (found.status, found.load, found.high) == ("undecided", None, None)
+    assert "could not be decided" in found.why
+
+
+@pytest.mark.parametrize(("planned", "share"), [(116, 0.9), (500, 0.9), (459, 0.99), (5000, 0.99)])
+def test_a_hopeless_count_loses_the_test_also_when_a_tenth_of_the_requests_count(planned: int, share: float) -> None:
+    late = hopeless(planned, share, 0.95)
+    assert judge({"a": (late, planned)}, {"a": share}, 0.95) == "lost"
+    assert late > (1 - share) * planned, "well beyond the allowed share"
+    assert late <= planned
+    counts = [Counted(late, planned, 10.0)]
+    assert judge_counts(counts, share, 0.95) == "lost" or late == planned
+
+
+def test_what_is_left_shrinks_to_nothing_and_comes_near_the_truth() -> None:
+    for edge in (3.0, 20.0, 200.0):
+        found, history = _search(lambda probe, edge=edge: "held" if probe.load <= edge else "lost")  # type: ignore[misc]
+        left = [probes_left(history[:n], SETTINGS) for n in range(1, len(history) + 1)]
+        assert left[-1] == 0
+        for n, guess in enumerate(left, start=1):
+            assert abs(guess - (found.probes - n)) <= 6
 
 
 def test_an_invalid_probe_between_an_undecided_one_and_its_repetition_changes_nothing() -> None:
