@@ -58,16 +58,17 @@ def _more_repetitions(made: WorkloadAnswer) -> Iterator[str]:
     unsure = made.recommendation.not_distinguishable
     if not unsure:
         return
-    runner_up = made.configuration(unsure[0].configuration)
-    if runner_up is not None and runner_up.pruned is not None:
-        yield "the runner-up was not finished: sweep without --prune to know its margin"
-    elif unsure[0].low is None:
+    if unsure[0].low is None:
         yield "one repetition shows no noise: write `repetitions: 3` (or more) and sweep again"
+    elif not made.recommendation.drift_is_known:
+        yield "drift is not known: finish the sweep with --resume, so that the reference is measured again"
     else:
         yield f"{len(unsure)} others may be as good: more repetitions or longer windows tell them apart"
 
 
 def _without_winner(made: WorkloadAnswer) -> Iterator[str]:
+    if any(c.pruned is not None for c in made.configurations):
+        yield "some were not finished: go on with --resume, without --prune"
     points: list[AnswerPoint] = [point for c in made.configurations for point in c.points]
     if any((point.why_not or "").startswith("misses") for point in points):
         yield "no point meets all objectives: measure lower loads, or vary what bound the lowest one"
