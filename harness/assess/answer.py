@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from harness.analysis.answer import GPU, NOT_FINISHED, SERVER, Answer, AnswerPoint, Configuration, Drift, WorkloadAnswer
-from harness.analysis.bound_by import Bound, bound_by, reading, unbound
+from harness.analysis.bound_by import Bound, bound_by, unbound
+from harness.analysis.gauges import reading
 from harness.analysis.next_steps import next_steps
 from harness.analysis.pareto import Candidate, front, recommend
 from harness.assess.answer_warnings import warnings
@@ -191,7 +192,9 @@ def _bounds(results: _Results, deployment: Deployment, point: Point) -> list[Bou
         if m.point_id == point.point_id and m.window_start_ns is not None and m.window_end_ns is not None
     ]
     limit = deployment.settings.get("max_num_tokens")
-    return bound_by(reading(results.telemetry, windows), int(limit) if limit is not None else None)
+    why_no_page = results.manifest.telemetry_not_available.get("prometheus")
+    seen = reading(results.telemetry, windows, why_no_page)
+    return bound_by(seen, int(limit) if isinstance(limit, int | float) else None)
 
 
 def _with_unbound(points: Sequence[AnswerPoint]) -> list[AnswerPoint]:
