@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -133,7 +134,17 @@ def _workload(results: _Results, scenario: Scenario, workload: str, drift: Drift
         next_steps=[],
         warnings=[],
     )
-    return replace(made, next_steps=next_steps(made, scenario.vary or {}), warnings=warnings(made, drift))
+    return replace(made, next_steps=next_steps(made, _measured(configurations)), warnings=warnings(made, drift))
+
+
+def _measured(configurations: Sequence[Configuration]) -> dict[str, list[Any]]:
+    """Setting → the values that gave a result; one that did not start was not tried."""
+    found: dict[str, list[Any]] = {}
+    for one in configurations:
+        for name, value in one.varied.items() if one.points else ():
+            if value not in found.setdefault(name, []):
+                found[name].append(value)
+    return found
 
 
 def _configuration(results: _Results, deployment: Deployment, workload: str) -> Configuration:

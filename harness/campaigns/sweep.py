@@ -259,6 +259,9 @@ def _drawn(work: Work, manifest: Manifest, target: OpenTarget) -> Manifest:
 def _announce(work: Work, manifest: Manifest) -> None:
     """Tell how much is to be measured, and about how long that takes."""
     repetitions, starts = _left(manifest)
+    if not repetitions:
+        work.display.step("nothing is left to measure")
+        return
     share = repetitions / max(1, sum(point.repetitions for point in manifest.points))
     seconds = Pace.beforehand_s(work.scenario, manifest.points, starts, share)
     work.display.planned(manifest.points, repetitions, seconds)

@@ -73,7 +73,7 @@ def _divisor(answer: Answer) -> str:
 def _margin(one: WorkloadAnswer) -> str:
     found, first = one.recommendation, one.recommendation.runner_up
     if first is None:
-        return "There is no other configuration to compare with."
+        return "No other configuration has a finished point inside the objectives to compare with."
     name = _label(one, first)
     word = "The margin is real" if found.margin_is_real else "The margin is not known to be real"
     unsure = len(found.not_distinguishable)

@@ -271,6 +271,11 @@ def test_a_combination_that_does_not_start_stands_in_the_table() -> None:
     assert [row[1] for row in view.table.rows][-1] == "does not start: out of memory"
 
 
+def test_a_value_that_did_not_start_does_not_count_as_tried() -> None:
+    found, _ = _answer("max_batch_size", {64: 1944.0, 512: 2467.0}, failed={2048: "does not start: out of memory"})
+    assert any("512 is the largest that was measured" in step for step in found.workloads[0].next_steps)
+
+
 @pytest.mark.parametrize(("gpus", "here", "elsewhere"), [(4, "gpu", "server"), (None, "server", "gpu")])
 def test_json_and_report_say_what_rates_are_divided_by(
     tmp_path: Path, gpus: int | None, here: str, elsewhere: str
