@@ -26,7 +26,8 @@ def contenders(folder: RunFolder, manifest: Manifest) -> tuple[Contenders, float
     scenario, profile = scenario_of(manifest), calibration_of(folder)
     calibration = profile if isinstance(profile, Calibration) else None
     # Not the telemetry: reading it merges its parts, and the observer of this sweep is still writing one.
-    beside = Beside(load=scenario.load, plan=folder.plan(), calibration=calibration)
+    plan = folder.plan() if (folder.path / "plan.parquet").exists() else None
+    beside = Beside(load=scenario.load, plan=plan, calibration=calibration)
     return of_assessment(manifest, assess_tables(manifest, scenario, folder.requests(), beside))
 
 

@@ -15,6 +15,7 @@ import fixture_run as toy
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from harness.campaigns.pruning import why_beaten
 from harness.records.manifest import Deployment, Manifest, Point
 from harness.records.schemas import TELEMETRY
 from harness.records.store import RunFolder
@@ -64,6 +65,8 @@ def write_sweep_run(path: Path) -> RunFolder:
         at_ns = run.end_ns + toy.PAUSE_NS
     folder.write_manifest(manifest)
     folder.merge_requests(manifest.measurements)
+    beaten = dataclasses.replace(manifest.deployment(_id(BEATEN)), pruned=why_beaten(folder, manifest, _id(BEATEN)))
+    folder.write_manifest(manifest.with_deployment(beaten))
     pq.write_table(
         pa.Table.from_pylist(telemetry, schema=TELEMETRY).sort_by("time_ns"), folder.path / "telemetry.parquet"
     )
@@ -127,5 +130,4 @@ def _deployment(usual: Deployment, slots: int) -> Deployment:
         varied={"max_batch_size": slots},
         settings={"max_batch_size": slots, "max_num_tokens": 512},
         failure="does not start: the engine ran out of memory (constructed)" if slots == BROKEN else None,
-        pruned=f"{beaten} 2.41 times sooner" if slots == BEATEN else None,
     )
