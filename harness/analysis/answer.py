@@ -15,6 +15,7 @@ from harness.analysis.pareto import Recommendation
 from harness.metrics.results import Value
 
 GPU, SERVER = "gpu", "server"  # what rates are divided by
+NOT_FINISHED = "not finished"  # how the reason begins why a pruned configuration is not recommended
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class AnswerPoint:
     bounds: list[Bound]
     why_not: str | None  # why it may not be recommended
     close: str | None = None  # an objective that is met, but whose interval reaches over the limit
+    slack: float | None = None  # least limit / observed - 1 over objectives on times; below 0 where one is missed
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,17 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Drift:
-    """How the reference point came out at each visit. `spread`: largest / smallest - 1; None below two visits."""
+    """How the reference point came out at each visit. Spreads: largest / smallest - 1.
+
+    `spread` is None where drift is not known: below two visits, or where the reference gave nothing at one of them.
+    """
 
     point_id: str
-    values: list[float]  # output tokens/s, by visit
+    values: list[float]  # `metric`, by visit, per server
     spread: float | None
+    metric: str = "output_token_throughput"  # what the recommendation maximises, as far as the reference has it
+    first_token_spread: float | None = None  # of TTFT p50
+    is_invalid: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,33 +1,15 @@
 """What bound a point: batch slots, the KV cache, max_num_tokens, a queue, computing, or the load itself.
 
-Read from TensorRT-LLM's own gauges (`facts/trtllm.md` §6.5), sampled in the point's windows. They show the latest
-iteration of the engine, so a share of samples is a share of time.
+Read from the server's own gauges (`analysis.gauges`). Where none tells, that is the answer: "unknown", and why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from harness.metrics.columns import Floats
-
-REQUEST, KV, BATCHER = (f"nv_trt_llm_{family}_metrics" for family in ("request", "kv_cache_block", "inflight_batcher"))
-GAUGES = {
-    f"{REQUEST}.active": "active",
-    f"{REQUEST}.max": "slots",
-    f"{REQUEST}.scheduled": "scheduled",
-    f"{REQUEST}.waiting": "waiting",
-    f"{KV}.used": "used_blocks",
-    f"{KV}.max": "blocks",
-    f"{BATCHER}.total_context_tokens": "context_tokens",
-    f"{BATCHER}.generation_requests": "generating",
-    f"{BATCHER}.paused_requests": "paused",
-}
-NEEDED = ("active", "slots", "scheduled", "waiting")
+from harness.analysis.gauges import Reading
 
 FEWEST_SAMPLES = 2
 FULL = 0.95  # of a limit: it counts as reached
@@ -35,67 +17,65 @@ CACHE_FULL = 0.85  # of the blocks: guaranteed_no_evict keeps the rest for answe
 OFTEN = 0.5  # of the samples
 FLAT = 0.5  # throughput grew by less than this share of the load's growth: more load brings no more
 
-SLOTS, CACHE, TOKENS, QUEUE, COMPUTE, LOAD = (
+SLOTS, CACHE, TOKENS, QUEUE, COMPUTE, LOAD, UNKNOWN = (
     "batch slots",
     "KV cache",
     "max_num_tokens",
     "queue",
     "compute",
     "load",
+    "unknown",
 )
 
 
 @dataclass(frozen=True)
 class Bound:
-    """One thing that bound a point, and what was seen. `by` "not available": why it cannot be told."""
+    """One thing that bound a point, and what was seen. `by` UNKNOWN: why it cannot be told."""
 
     by: str
     seen: str
 
 
-@dataclass(frozen=True)
-class Reading:
-    """The gauges in the windows of one point: name of `GAUGES` → values, in step with each other."""
-
-    values: Mapping[str, Floats]
-
-    @property
-    def samples(self) -> int:
-        """How often the page was read."""
-        return int(self.values["active"].size) if "active" in self.values else 0
-
-    def of(self, name: str) -> Floats:
-        """A gauge's values; zeros where the server does not have it."""
-        return self.values.get(name, np.zeros(self.samples))
-
-
-def reading(telemetry: pa.Table, windows: Sequence[tuple[int, int]]) -> Reading:
-    """The gauges within these windows (ns). `telemetry` has schema TELEMETRY. Samples that lack one are left out."""
-    inside = pc.is_in(telemetry["metric"], value_set=pa.array(list(GAUGES)))
-    rows = telemetry.filter(inside).select(["time_ns", "metric", "value"])
-    by_time: dict[int, dict[str, float]] = {}
-    for row in rows.to_pylist():
-        if any(start <= row["time_ns"] < end for start, end in windows):
-            by_time.setdefault(row["time_ns"], {})[GAUGES[row["metric"]]] = row["value"]
-    whole = [sample for _, sample in sorted(by_time.items()) if all(name in sample for name in NEEDED)]
-    names = [name for name in GAUGES.values() if whole and all(name in sample for sample in whole)]
-    return Reading({name: np.asarray([sample[name] for sample in whole], dtype=np.float64) for name in names})
-
-
 def bound_by(seen: Reading, max_num_tokens: int | None) -> list[Bound]:
     """What held the engine back, the tightest first; empty when nothing did: then it computed, or had too little load.
 
-    `max_num_tokens`: the setting, as far as it is known.
+    `max_num_tokens`: the setting, as far as it is known; else what the server says.
     """
+    before = _triton_queue(seen)
     if seen.samples < FEWEST_SAMPLES:
-        return [Bound("not available", f"{seen.samples} samples of the engine's gauges in the window")]
-    found = [_slots(seen), _tokens(seen, max_num_tokens), _cache(seen)]
+        return [before] if before is not None else [Bound(UNKNOWN, _why_unknown(seen))]
+    told = seen.values.get("max_num_tokens")
+    limit = max_num_tokens if max_num_tokens is not None or told is None else int(told.max())
+    found = [before, _slots(seen), _tokens(seen, limit), _cache(seen)]
     bounds = [bound for bound in found if bound is not None]
     waiting = _often(seen.of("waiting") > 0)
     if not bounds and waiting >= OFTEN:
         text = f"{seen.of('waiting').mean():.1f} requests wait, though neither slots nor cache are full"
         return [Bound(QUEUE, text)]
     return bounds
+
+
+def _why_unknown(seen: Reading) -> str:
+    if not seen.lack:
+        return f"{seen.samples} samples of the engine's gauges in the window; telemetry.period_s is too long"
+    if seen.pending is None:
+        return seen.lack
+    return f"{seen.lack}; Triton's own queue held {seen.pending.mean():.1f} requests"
+
+
+def _triton_queue(seen: Reading) -> Bound | None:
+    """Requests that Triton has not handed to its backend, or that spent most of their time so."""
+    pending = seen.pending
+    if pending is not None and pending.size >= FEWEST_SAMPLES and (share := _often(pending > 0)) >= OFTEN:
+        text = (
+            f"{pending.mean():.1f} requests wait in Triton, before the engine ({share:.0%} of {pending.size} samples)"
+        )
+        return Bound(QUEUE, text)
+    if seen.queued_share is not None and seen.queued_share >= OFTEN:
+        return Bound(
+            QUEUE, f"{seen.queued_share:.0%} of a request's time is spent in Triton's queue, before the engine"
+        )
+    return None
 
 
 def unbound(level: float, value: float, below: tuple[float, float] | None, above: tuple[float, float] | None) -> Bound:
@@ -108,7 +88,9 @@ def unbound(level: float, value: float, below: tuple[float, float] | None, above
         if growth < FLAT * (higher / lower - 1):
             text = f"{higher / lower:.3g} times the load gave {1 + growth:.2f} times the throughput"
             return Bound(COMPUTE, text)
-    return Bound(LOAD, "slots were free and nothing waited: more load would give more")
+    if below is None and above is None:
+        return Bound(UNKNOWN, "nothing waited; one load alone does not tell whether more would give more")
+    return Bound(LOAD, "nothing waited, and throughput grew with the load: more load would give more")
 
 
 def _steps(

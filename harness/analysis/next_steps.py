@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.analysis.answer import AnswerPoint, Configuration, WorkloadAnswer
-from harness.analysis.bound_by import CACHE, COMPUTE, LOAD, QUEUE, SLOTS, TOKENS
+from harness.analysis.bound_by import CACHE, COMPUTE, LOAD, QUEUE, SLOTS, TOKENS, UNKNOWN
 
 LOOSENED_BY = {SLOTS: "max_batch_size", TOKENS: "max_num_tokens"}
 ADVICE = {
@@ -17,6 +17,9 @@ ADVICE = {
     QUEUE: "requests waited before the engine: look at queue settings and instance counts",
     COMPUTE: "it computed without pause: only a faster engine helps (precision, parallelism, more GPUs or threads)",
     LOAD: "nothing bound it: measure higher loads, it may give more",
+    UNKNOWN: "what bound it is not known: measure at two loads and more, and let the harness read the engine's gauges"
+    " (`metrics_url`; a `telemetry.period_s` well below the window; trtllm-serve: return_perf_metrics and"
+    " enable_iter_perf_stats)",
 }
 
 
@@ -27,7 +30,9 @@ def next_steps(made: WorkloadAnswer, varied: Mapping[str, Sequence[Any]]) -> lis
         return list(_without_winner(made))
     steps = list(dict.fromkeys([*_of_bounds(point, best, varied), *_edges(best, varied)]))
     steps += _more_repetitions(made)
-    if point.level == max(p.level for p in best.points) and not any(b.by in (COMPUTE, LOAD) for b in point.bounds):
+    if point.level == max(p.level for p in best.points) and not any(
+        b.by in (COMPUTE, LOAD, UNKNOWN) for b in point.bounds
+    ):
         steps.append(f"it won at the highest load measured ({point.load}): measure higher ones")
     return list(dict.fromkeys(steps))
 
@@ -58,16 +63,18 @@ def _more_repetitions(made: WorkloadAnswer) -> Iterator[str]:
     unsure = made.recommendation.not_distinguishable
     if not unsure:
         return
-    runner_up = made.configuration(unsure[0].configuration)
-    if runner_up is not None and runner_up.pruned is not None:
-        yield "the runner-up was not finished: sweep without --prune to know its margin"
-    elif unsure[0].low is None:
+    if unsure[0].low is None:
         yield "one repetition shows no noise: write `repetitions: 3` (or more) and sweep again"
+    elif not made.recommendation.drift_is_known:
+        yield "drift is not known: finish the sweep with --resume, so that the reference is measured again"
     else:
-        yield f"{len(unsure)} others may be as good: more repetitions or longer windows tell them apart"
+        others = "1 other" if len(unsure) == 1 else f"{len(unsure)} others"
+        yield f"{others} may be as good: more repetitions or longer windows tell them apart"
 
 
 def _without_winner(made: WorkloadAnswer) -> Iterator[str]:
+    if any(c.pruned is not None for c in made.configurations):
+        yield "some were not finished: go on with --resume, without --prune"
     points: list[AnswerPoint] = [point for c in made.configurations for point in c.points]
     if any((point.why_not or "").startswith("misses") for point in points):
         yield "no point meets all objectives: measure lower loads, or vary what bound the lowest one"

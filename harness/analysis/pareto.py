@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from harness.analysis.distinguish import compare
 
 TOO_WIDE = 5.0  # an upper end of a margin beyond which the interval says nothing
-PRUNE_FACTOR = 1.25  # worse by this at every load, in both directions, is "beyond doubt"
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,7 @@ class Recommendation:
     others: list[Compared] = field(default_factory=list)  # the runner-up first
     confidence: float = 0.95
     reason: str = ""
+    drift_is_known: bool = True  # otherwise no margin is called real
 
     @property
     def runner_up(self) -> Compared | None:
@@ -71,20 +71,24 @@ class Recommendation:
         return [other for other in self.others if not other.real]
 
 
-def recommend(points: Sequence[Candidate], *, confidence: float = 0.95, drift: float = 0.0) -> Recommendation:
+def recommend(points: Sequence[Candidate], *, confidence: float = 0.95, drift: float | None = 0.0) -> Recommendation:
     """The configuration with the best admissible point.
 
     Its margins over the other configurations hold together over all admissible points, because the best was chosen
-    among them. `drift`: see `distinguish.compare`. Ties go to the one named first.
+    among them. `drift`: see `distinguish.compare`; None where it is not known, and then no margin is called real. Ties
+    go to the one named first.
     """
     admissible = [point for point in points if point.why_not is None and point.value > 0]
     if not admissible:
-        return Recommendation(None, None, None, confidence=confidence, reason=_why_none(points))
+        return Recommendation(
+            None, None, None, confidence=confidence, reason=_why_none(points), drift_is_known=drift is not None
+        )
     best = max(admissible, key=lambda point: point.value)
     others = sorted(_best_of_others(admissible, best.configuration), key=lambda point: -point.value)
     compared = [_compared(best, other, len(admissible), confidence, drift) for other in others]
+    reason = _margin_in_words(best, compared, drift is not None)
     return Recommendation(
-        best.configuration, best.point_id, best.value, compared, confidence, _margin_in_words(best, compared)
+        best.configuration, best.point_id, best.value, compared, confidence, reason, drift_is_known=drift is not None
     )
 
 
@@ -103,17 +107,6 @@ def front(points: Sequence[tuple[float, float]], *, second: str = "higher") -> l
     return sorted(kept, key=lambda i: points[i])
 
 
-def dominated(own: Sequence[tuple[float, float]], other: Sequence[tuple[float, float]]) -> bool:
-    """Whether a configuration is beaten beyond doubt: at every load level, in order, the other has `PRUNE_FACTOR`
-    times the throughput (first) and at most 1/`PRUNE_FACTOR` of the latency (second)."""
-    if not own or len(own) != len(other):
-        return False
-    return all(
-        x * PRUNE_FACTOR <= other_x and y >= other_y * PRUNE_FACTOR
-        for (x, y), (other_x, other_y) in zip(own, other, strict=True)
-    )
-
-
 def _best_of_others(points: Sequence[Candidate], winner: str) -> list[Candidate]:
     best: dict[str, Candidate] = {}
     for point in points:
@@ -124,11 +117,17 @@ def _best_of_others(points: Sequence[Candidate], winner: str) -> list[Candidate]
     return list(best.values())
 
 
-def _compared(best: Candidate, other: Candidate, count: int, confidence: float, drift: float) -> Compared:
-    interval = compare(best.values, other.values, count, confidence=confidence, drift=drift)
+def _compared(best: Candidate, other: Candidate, count: int, confidence: float, drift: float | None) -> Compared:
+    interval = compare(best.values, other.values, count, confidence=confidence, drift=drift or 0.0)
     margin = best.value / other.value - 1
     return Compared(
-        other.configuration, other.point_id, other.value, margin, interval.low, interval.high, interval.real
+        other.configuration,
+        other.point_id,
+        other.value,
+        margin,
+        interval.low,
+        interval.high,
+        interval.real and drift is not None,
     )
 
 
@@ -139,7 +138,7 @@ def _why_none(points: Sequence[Candidate]) -> str:
     return "no point may be recommended: " + "; ".join(reasons)
 
 
-def _margin_in_words(best: Candidate, others: Sequence[Compared]) -> str:
+def _margin_in_words(best: Candidate, others: Sequence[Compared], drift_is_known: bool) -> str:
     if not others:
         return "there is no other configuration to compare with"
     first = others[0]
@@ -150,4 +149,6 @@ def _margin_in_words(best: Candidate, others: Sequence[Compared]) -> str:
         return f"{ahead}, but noise is not known from one repetition"
     if first.high is not None and first.high > TOO_WIDE:
         return f"{ahead}, but {len(best.values)} repetitions are too few, or too noisy, to tell"
+    if first.low > 0 and not drift_is_known:
+        return f"{ahead}, more than noise explains, but how far the machine drifted meanwhile is not known"
     return f"{ahead}, which noise and drift can explain ({first.low:+.1%} to {first.high:+.1%})"

@@ -7,6 +7,7 @@ function and a line in the table. INVALID points are shown and marked, and never
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +25,7 @@ from harness.records.schemas import PHASES
 
 INVALID, SUSPECT, VALID = "INVALID", "SUSPECT", "VALID"
 WORST_FIRST = (INVALID, SUSPECT, VALID)
+OWN_COMMAND = ("sweep", "size")  # campaigns that are not resumed by `harness run`
 UNUSABLE_REPETITIONS = "unusable_repetitions"  # the one reason outside the table: it is about the others
 
 
@@ -42,11 +44,22 @@ def judge(
     tables = by_repetition(requests)
     wanted = list(dict.fromkeys([*PERCENTILES_WANTED, *percentiles]))
     by_point = {summary.key: summary for summary in summaries}
+    pruned = {d.deployment_id for d in manifest.deployments if d.pruned is not None}
     found = {}
     for point in manifest.points:
         evidence = evidence_for(manifest, tables, point, by_point[point.key], wanted, beside or Beside())
-        found[point.key] = _validity(reasons_for(evidence) if point.arm is None else _of_arm(evidence))
+        if point.deployment_id in pruned and evidence.repetitions:
+            evidence = evidence.only(evidence.repetitions)  # what a sweep chose not to measure is not missing
+        reasons = reasons_for(evidence) if point.arm is None else _of_arm(evidence)
+        found[point.key] = _validity([_resumed_by(manifest.campaign, reason) for reason in reasons])
     return found
+
+
+def _resumed_by(campaign: str, reason: Reason) -> Reason:
+    """The reason with the command that goes on with this kind of run folder."""
+    if campaign not in OWN_COMMAND:
+        return reason
+    return replace(reason, advice=reason.advice.replace("harness run --resume", f"harness {campaign} --resume"))
 
 
 def unusable_repetitions(evidence: Evidence) -> dict[int, list[Reason]]:

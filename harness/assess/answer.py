@@ -8,13 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 
-from harness.analysis.answer import GPU, SERVER, Answer, AnswerPoint, Configuration, Drift, WorkloadAnswer
-from harness.analysis.bound_by import Bound, bound_by, reading, unbound
+from harness.analysis.answer import GPU, NOT_FINISHED, SERVER, Answer, AnswerPoint, Configuration, Drift, WorkloadAnswer
+from harness.analysis.bound_by import Bound, bound_by, unbound
+from harness.analysis.gauges import reading
 from harness.analysis.next_steps import next_steps
 from harness.analysis.pareto import Candidate, front, recommend
+from harness.assess.answer_warnings import warnings
 from harness.errors import Ending, worst
 from harness.metrics.catalog import METRICS
 from harness.metrics.results import POINT_VALUE, Assessment, ObjectiveResult, PointSummary, Value
@@ -23,9 +26,7 @@ from harness.scenario.schema import Scenario
 
 SWEEP = "sweep"
 FRONT_PERCENTILES = ("p99", "p95", "p90", "p50")
-MUCH_DRIFT = 0.05
 RATE = "output_token_throughput"
-NOT_MEASURED = Value(None, "per_s", 0, reason="not measured")
 
 
 def answer_of(manifest: Manifest, scenario: Scenario, assessment: Assessment, telemetry: pa.Table) -> Answer | None:
@@ -121,7 +122,7 @@ def _workload(results: _Results, scenario: Scenario, workload: str, drift: Drift
     configurations = [_configuration(results, d, workload) for d in results.manifest.deployments]
     points = [(c, point) for c in configurations for point in c.points]
     candidates = [_candidate(results, c.deployment_id, point) for c, point in points]
-    spread = math.log1p(drift.spread) if drift is not None and drift.spread is not None else 0.0
+    spread = math.log1p(drift.spread) if drift is not None and drift.spread is not None else None
     made = WorkloadAnswer(
         workload=workload,
         configurations=configurations,
@@ -133,7 +134,17 @@ def _workload(results: _Results, scenario: Scenario, workload: str, drift: Drift
         next_steps=[],
         warnings=[],
     )
-    return replace(made, next_steps=next_steps(made, scenario.vary or {}), warnings=_warnings(made, drift))
+    return replace(made, next_steps=next_steps(made, _measured(configurations)), warnings=warnings(made, drift))
+
+
+def _measured(configurations: Sequence[Configuration]) -> dict[str, list[Any]]:
+    """Setting → the values that gave a result; one that did not start was not tried."""
+    found: dict[str, list[Any]] = {}
+    for one in configurations:
+        for name, value in one.varied.items() if one.points else ():
+            if value not in found.setdefault(name, []):
+                found[name].append(value)
+    return found
 
 
 def _configuration(results: _Results, deployment: Deployment, workload: str) -> Configuration:
@@ -179,8 +190,9 @@ def _point(results: _Results, deployment: Deployment, point: Point) -> AnswerPoi
         per_user=metrics["output_token_throughput_per_user"]["p50"],
         time_to_first_token=metrics["time_to_first_token"][results.statistic],
         bounds=_bounds(results, deployment, point),
-        why_not=_why_not(validity, objectives, metrics[results.maximised][POINT_VALUE]),
+        why_not=_why_not(validity, objectives, metrics[results.maximised][POINT_VALUE]) or _not_finished(deployment),
         close=_close(objectives),
+        slack=_slack(objectives),
     )
 
 
@@ -191,7 +203,9 @@ def _bounds(results: _Results, deployment: Deployment, point: Point) -> list[Bou
         if m.point_id == point.point_id and m.window_start_ns is not None and m.window_end_ns is not None
     ]
     limit = deployment.settings.get("max_num_tokens")
-    return bound_by(reading(results.telemetry, windows), int(limit) if limit is not None else None)
+    why_no_page = results.manifest.telemetry_not_available.get("prometheus")
+    seen = reading(results.telemetry, windows, why_no_page)
+    return bound_by(seen, int(limit) if isinstance(limit, int | float) else None)
 
 
 def _with_unbound(points: Sequence[AnswerPoint]) -> list[AnswerPoint]:
@@ -214,6 +228,17 @@ def _why_not(validity: str, objectives: Sequence[ObjectiveResult], maximised: Va
     if undecided:
         return f"too few requests to tell: {'; '.join(undecided)}"
     return maximised.reason if maximised.value is None else None
+
+
+def _not_finished(deployment: Deployment) -> str | None:
+    """What was pruned is beaten, and has fewer repetitions than the others: it is shown, never recommended."""
+    return None if deployment.pruned is None else f"{NOT_FINISHED}: {deployment.pruned}"
+
+
+def _slack(objectives: Sequence[ObjectiveResult]) -> float | None:
+    """How far the nearest objective on a time is: limit / observed - 1; None without one that is decided."""
+    found = [o.limit * 1e6 / o.observed.value - 1 for o in objectives if o.bound == "at_most_ms" and o.observed.value]
+    return min(found) if found else None
 
 
 def _close(objectives: Sequence[ObjectiveResult]) -> str | None:
@@ -259,26 +284,21 @@ def _drift(results: _Results) -> Drift | None:
     summary = None if point is None else results.summary(point)
     if point is None or summary is None:
         return None
-    found = [r.metrics[RATE][POINT_VALUE].value for r in summary.repetitions if r.complete]
-    values = [value for value in found if value]
-    return Drift(point.point_id, values, max(values) / min(values) - 1 if len(values) > 1 else None)
+    visits = [r.metrics for r in summary.repetitions if r.complete]
+    by_metric = {name: [v[name][POINT_VALUE].value or 0.0 for v in visits] for name in (results.maximised, RATE)}
+    # Goodput may be 0 at a reference that misses a bound at every visit: then its throughput has to tell.
+    metric = results.maximised if any(by_metric[results.maximised]) else RATE
+    first_tokens = [_plain(v["time_to_first_token"]["p50"]) or 0.0 for v in visits]
+    return Drift(
+        point_id=point.point_id,
+        values=by_metric[metric],
+        spread=_spread(by_metric[metric]),
+        metric=metric,
+        first_token_spread=_spread(first_tokens),
+        is_invalid=results.assessment.validity[point.point_id].status == "INVALID",
+    )
 
 
-def _warnings(made: WorkloadAnswer, drift: Drift | None) -> list[str]:
-    found = []
-    point = made.point(made.recommendation.point_id)
-    if point is not None and point.validity == "SUSPECT":
-        found.append("the recommended point is SUSPECT: read why before you deploy it")
-    if point is not None and point.close is not None:
-        found.append(f"the recommended point meets {point.close}, but its interval reaches over the limit")
-    invalid = [point.point_id for c in made.configurations for point in c.points if point.validity == "INVALID"]
-    if invalid:
-        found.append(f"INVALID, so they could not win: {'; '.join(invalid)}")
-    if drift is not None and drift.spread is not None and drift.spread > MUCH_DRIFT:
-        found.append(f"the reference differs by {drift.spread:.0%} between its visits: sweep again on a quiet machine")
-    if drift is None or drift.spread is None:
-        found.append("drift is not known: the reference was not measured twice")
-    lacking = [c.label for c in made.configurations if c.failure is not None]
-    if lacking:
-        found.append(f"without a result: {'; '.join(lacking)}")
-    return found
+def _spread(values: Sequence[float]) -> float | None:
+    """Largest / smallest - 1 over the visits of the reference; None where that is not known."""
+    return max(values) / min(values) - 1 if len(values) > 1 and min(values) > 0 else None

@@ -46,8 +46,9 @@ def to_json(answer: Answer) -> str:
         if answer.drift is None
         else {
             "point_id": answer.drift.point_id,
-            "output_token_throughput": answer.drift.values,
+            answer.drift.metric: answer.drift.values,
             "spread_ratio": answer.drift.spread,
+            "time_to_first_token_spread_ratio": answer.drift.first_token_spread,
         },
         "workloads": [_workload(one, answer) for one in answer.workloads],
     }

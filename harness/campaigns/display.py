@@ -27,6 +27,9 @@ class Display(Protocol):
     def repetition_finished(self, measurement: Measurement) -> None:
         """A repetition is over."""
 
+    def remaining(self, seconds: float) -> None:
+        """How long it will still take, from what it took so far."""
+
     def note(self, text: str) -> None:
         """Something the person should know."""
 
@@ -43,5 +46,7 @@ class Silent:
     def figures(self, live: LiveFigures) -> None: ...
 
     def repetition_finished(self, measurement: Measurement) -> None: ...
+
+    def remaining(self, seconds: float) -> None: ...
 
     def note(self, text: str) -> None: ...

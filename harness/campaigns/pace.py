@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from harness.plan.estimate import estimate
 from harness.records.manifest import Manifest, Point
@@ -14,29 +14,40 @@ ASSUMED_START_S = 8.0  # of a small engine that was built before; large ones loa
 
 
 class Pace:
-    """Counts starts and repetitions, and what they took."""
+    """Counts starts and repetitions, and what they took. A start includes stopping what was there before."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self._starts, self._start_s = 0, 0.0
         self._repetitions, self._repetition_s = 0, 0.0
-        self._since = time.monotonic()
+        self._since = now()
 
     @staticmethod
-    def beforehand_s(scenario: Scenario, points: Sequence[Point], starts: int) -> float:
-        """The whole sweep, before anything is known."""
-        return estimate(scenario, list(points)).total_s + starts * ASSUMED_START_S
+    def beforehand_s(scenario: Scenario, points: Sequence[Point], starts: int, share: float = 1.0) -> float:
+        """So many starts, and this share of the repetitions of these points, before anything is known."""
+        return share * estimate(scenario, list(points)).total_s + starts * ASSUMED_START_S
 
     def starting(self) -> None:
         """A deployment is being started."""
-        self._since = time.monotonic()
+        self._starts += 1
 
     def started(self) -> None:
         """The deployment is ready."""
-        self._starts, self._start_s = self._starts + 1, self._start_s + self._lap()
+        self._start_s += self._lap()
 
     def measured(self) -> None:
         """A repetition is over."""
         self._repetitions, self._repetition_s = self._repetitions + 1, self._repetition_s + self._lap()
+
+    def stopped(self) -> None:
+        """The deployment is stopped, or did not start."""
+        self._start_s += self._lap()
+
+    def left_s(self, repetitions: int, starts: int) -> float | None:
+        """Seconds until the end at the pace so far; None before the first repetition."""
+        if not self._repetitions:
+            return None
+        return repetitions * self._repetition_s / self._repetitions + starts * self._start_s / max(1, self._starts)
 
     def describe(self, manifest: Manifest, left: tuple[int, int]) -> str:
         """What is done and what is left, in one line."""
@@ -44,12 +55,11 @@ class Pace:
         done = f"{len(manifest.measurements)} measurements done"
         if not repetitions:
             return done
-        each = self._repetition_s / self._repetitions if self._repetitions else None
-        start = self._start_s / self._starts if self._starts else ASSUMED_START_S
-        when = "" if each is None else f", about {show_duration(repetitions * each + starts * start)}"
-        return f"{done}; {repetitions} left on {starts} starts{when}"
+        seconds = self.left_s(repetitions, starts)
+        when = "" if seconds is None else f", about {show_duration(seconds)}"
+        return f"{done}; {repetitions} left on {starts} start{'' if starts == 1 else 's'}{when}"
 
     def _lap(self) -> float:
-        now = time.monotonic()
+        now = self._now()
         lap, self._since = now - self._since, now
         return lap

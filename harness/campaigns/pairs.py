@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.assess import pairs as assessed
-from harness.campaigns import bench
+from harness.campaigns import bench, same_server
 from harness.campaigns.bench import Work
 from harness.campaigns.calibration_profile import in_force_as_json
 from harness.campaigns.display import Display
@@ -145,26 +145,16 @@ def _first_manifest(
 
 def _resumed(folder: RunFolder, targets: Targets, display: Display) -> Manifest:
     manifest = folder.manifest()
-    notes = [
-        f"attempt {manifest.attempt + 1}: the {arm} describes itself differently than before"
+    found = (
+        same_server.note(manifest.attempt + 1, arm, manifest.deployment(point.deployment_id), targets[arm].deployment)
         for arm, point in zip(ARMS, manifest.points, strict=True)
-        if _told(manifest.deployment(point.deployment_id)) != _told(targets[arm].deployment)
-    ]
-    for note in notes:
-        display.note(note)
+    )
+    notes = [text for text in found if text is not None]
+    for text in notes:
+        display.note(text)
     resumed = next_attempt(manifest, notes)
     folder.write_manifest(resumed)
     return resumed
-
-
-def _told(deployment: Deployment) -> tuple[object, ...]:
-    """What a server says of itself, without the folders of its files: they differ from start to start."""
-    said = deployment.server
-    return (
-        deployment.engine_hash,
-        deployment.settings,
-        *(said.get(name) for name in ("name", "version", "extensions")),
-    )
 
 
 def _refuse_tasks(work: Work, manifest: Manifest, targets: Targets) -> None:

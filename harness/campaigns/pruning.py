@@ -1,40 +1,37 @@
-"""Whether a deployment of a sweep is beaten beyond doubt, from what was measured so far."""
+"""Whether a deployment of a sweep is beaten beyond doubt, from what was measured so far; and taking that back."""
 
 from __future__ import annotations
 
-import pyarrow as pa
+import dataclasses
 
-from harness.analysis.pareto import dominated
-from harness.metrics.results import POINT_VALUE
-from harness.metrics.summary import summarise
+from harness.analysis.pruning import beaten
+from harness.assess.contenders import contenders
+from harness.plan import deployments as deploying
 from harness.records.manifest import Manifest
-from harness.scenario.schema import Scenario
-
-Levels = dict[tuple[str, float], tuple[float, float]]  # (workload, load) → (output tokens/s, TTFT p50)
+from harness.records.store import RunFolder
 
 
-def beaten_by(manifest: Manifest, scenario: Scenario, requests: pa.Table, deployment_id: str) -> str | None:
-    """The deployment that beats this one at every load of every workload, if any. Its first repetitions must be in."""
-    levels = _levels(manifest, requests)
-    own = levels.get(deployment_id, {})
-    if len(own) < scenario.number_of_points:
+def why_beaten(folder: RunFolder, manifest: Manifest, deployment_id: str) -> str | None:
+    """Who beats this deployment, in words; None where that is in doubt, or where a load of it is not measured yet."""
+    found, drift = contenders(folder, manifest)
+    own = found.get(deployment_id, {})
+    planned = [p for p in manifest.points if p.deployment_id == deployment_id and p.purpose != deploying.REFERENCE]
+    if len(own) < len(planned):
         return None
-    for other, theirs in levels.items():
-        if other == deployment_id or theirs.keys() != own.keys():
-            continue
-        if dominated([own[key] for key in sorted(own)], [theirs[key] for key in sorted(own)]):
-            return other
-    return None
+    others = {
+        name: seen
+        for name, seen in found.items()
+        if name != deployment_id
+        and manifest.deployment(name).pruned is None
+        and manifest.deployment(name).failure is None
+    }
+    result = beaten(own, others, drift)
+    return None if result is None else result.in_words(deploying.label(manifest.deployment(result.by).varied))
 
 
-def _levels(manifest: Manifest, requests: pa.Table) -> dict[str, Levels]:
-    found: dict[str, Levels] = {}
-    points = {point.point_id: point for point in manifest.points if point.purpose == "result"}
-    for summary in summarise(manifest, requests):
-        point = points.get(summary.point_id)
-        rate = summary.metrics["output_token_throughput"][POINT_VALUE].value
-        first = summary.metrics["time_to_first_token"]["p50"].value
-        if point is not None and rate is not None and first is not None:
-            load = float(point.concurrency or point.request_rate_per_s or 0)
-            found.setdefault(point.deployment_id, {})[point.workload, load] = (rate, first)
-    return found
+def to_be_finished(manifest: Manifest) -> Manifest:
+    """The manifest of a sweep that goes on without pruning: what was not finished will be."""
+    for deployment in manifest.deployments:
+        if deployment.pruned is not None:
+            manifest = manifest.with_deployment(dataclasses.replace(deployment, pruned=None))
+    return manifest

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.campaigns import bench
+from harness.campaigns import bench, same_server
 from harness.campaigns.bench import Repetition, Work
 from harness.campaigns.calibration_profile import in_force_as_json
 from harness.campaigns.display import Display
@@ -83,11 +83,10 @@ def _prepare(request: RunRequest, target: OpenTarget, display: Display) -> tuple
 
 def _resumed(folder: RunFolder, target: OpenTarget, display: Display) -> Manifest:
     manifest = folder.manifest()
-    notes = []
-    if manifest.deployments[0].server != target.deployment.server:
-        notes.append(f"attempt {manifest.attempt + 1}: the server describes itself differently than before")
-        display.note(notes[-1])
-    resumed = next_attempt(manifest, notes)
+    changed = same_server.note(manifest.attempt + 1, "server", manifest.deployments[0], target.deployment)
+    if changed:
+        display.note(changed)
+    resumed = next_attempt(manifest, [changed] if changed else [])
     folder.write_manifest(resumed)
     return resumed
 

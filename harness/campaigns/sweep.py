@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from harness.campaigns import bench
+from harness.campaigns import bench, pruning, same_server
 from harness.campaigns.bench import Bench, Repetition, Work
 from harness.campaigns.calibration_profile import in_force_as_json
 from harness.campaigns.display import Display
@@ -23,7 +23,6 @@ from harness.campaigns.drawing import files_read, plan_of, points_of
 from harness.campaigns.folder import first_manifest, keeping_server_log, merging, naming, new_folder, next_attempt
 from harness.campaigns.limits import refuse_clamped
 from harness.campaigns.pace import Pace
-from harness.campaigns.pruning import beaten_by
 from harness.drivers import chosen
 from harness.drivers.driver import Driver
 from harness.errors import TargetNotReady, UsageError
@@ -42,6 +41,7 @@ from harness.target.opened import OpenTarget, open_target
 SWEEP = "sweep"
 ENGINES = "engines"  # folder of the run folder: the spec of every combination
 RESUME = "harness sweep --resume"
+RESUME_PRUNING = "harness sweep --prune --resume"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class SweepRequest:
     runs: Path
     command_line: list[str]
     resume: RunFolder | None = None
-    prune: bool = False  # a deployment that is beaten beyond doubt after its first repetitions is not finished
+    prune: bool = False  # what is beaten beyond doubt after its first repetitions is not finished; else it will be
 
 
 def sweep(request: SweepRequest, display: Display) -> RunFolder:
@@ -65,7 +65,7 @@ def sweep(request: SweepRequest, display: Display) -> RunFolder:
     combinations = deploying.combinations(scenario)
     chosen.require((scenario.driver,), scenario.load_generator.processes)
     folder, manifest = _prepare(request, combinations, display)
-    with Interruption() as interruption, naming(folder, RESUME), merging(folder):
+    with Interruption() as interruption, naming(folder, RESUME_PRUNING if request.prune else RESUME), merging(folder):
         work = Work(scenario, folder, interruption, display)
         with bench.opened_driver(work, (scenario.driver,)) as driver:
             _go_through(work, manifest, driver, request.prune)
@@ -77,6 +77,7 @@ def _prepare(
 ) -> tuple[RunFolder, Manifest]:
     if request.resume is not None:
         manifest = next_attempt(request.resume.manifest())
+        manifest = manifest if request.prune else pruning.to_be_finished(manifest)
         request.resume.write_manifest(manifest)
         return request.resume, manifest
     loaded = request.loaded
@@ -120,11 +121,14 @@ def _go_through(work: Work, manifest: Manifest, driver: Driver, prune: bool) -> 
     """Start what has something left to measure, until nothing is left. Each turn measures, or records a failure."""
     most = 2 * len(manifest.deployments) + 2
     pace = Pace()
+    if manifest.points:
+        _announce(work, manifest)
     for number in range(most):
         session = _next_session(manifest)
         if session is None:
             break
         manifest = _hold(_Turn(work, driver, f"s{number}", pace, prune), manifest, session)
+        pace.stopped()
         work.display.step(pace.describe(manifest, _left(manifest)))
     if not manifest.points:
         reasons = [d.failure for d in manifest.deployments if d.failure and not d.failure.startswith("cannot be")]
@@ -226,6 +230,11 @@ def _described(work: Work, manifest: Manifest, planned: Deployment, target: Open
         target.deployment, deployment_id=planned.deployment_id, varied=planned.varied, pruned=planned.pruned
     )
     described = manifest.with_deployment(said)
+    who = f"server of {deploying.label(planned.varied)}"
+    changed = same_server.note(manifest.attempt, who, planned, said) if planned.server else None
+    if changed is not None:
+        work.display.note(changed)
+        described = dataclasses.replace(described, notes=[*described.notes, changed])
     work.folder.write_manifest(described)
     return described
 
@@ -243,9 +252,19 @@ def _drawn(work: Work, manifest: Manifest, target: OpenTarget) -> Manifest:
     work.folder.write_plan(plan)
     drawn = _without_clamped(work, dataclasses.replace(manifest, points=points), plan)
     work.folder.write_manifest(drawn)
-    total = sum(point.repetitions for point in points)
-    display.planned(points, total, Pace.beforehand_s(scenario, points, len(deploying.sessions(order))))
+    _announce(work, drawn)
     return drawn
+
+
+def _announce(work: Work, manifest: Manifest) -> None:
+    """Tell how much is to be measured, and about how long that takes."""
+    repetitions, starts = _left(manifest)
+    if not repetitions:
+        work.display.step("nothing is left to measure")
+        return
+    share = repetitions / max(1, sum(point.repetitions for point in manifest.points))
+    seconds = Pace.beforehand_s(work.scenario, manifest.points, starts, share)
+    work.display.planned(manifest.points, repetitions, seconds)
 
 
 def _without_clamped(work: Work, manifest: Manifest, plan: pa.Table) -> Manifest:
@@ -274,15 +293,22 @@ def _points(scenario: Scenario, deployment_id: str) -> list[Point]:
 
 def _measure(turn: _Turn, one: Bench, manifest: Manifest, todo: Sequence[Repetition]) -> Manifest:
     total = _left(manifest)[0]
+    looked_at = 0  # repetitions of all its own points, after which the rule was asked
     for number, (point, repetition) in enumerate(todo, start=1):
-        if turn.prune and repetition > 0 and point.purpose != deploying.REFERENCE:
+        own = point.purpose != deploying.REFERENCE
+        if turn.prune and own and repetition > looked_at:
+            looked_at = repetition
             manifest = _pruned(turn.work, manifest, point.deployment_id)
-            if manifest.deployment(point.deployment_id).pruned:
-                continue
+        if own and manifest.deployment(point.deployment_id).pruned:
+            continue
         turn.work.display.repetition_started(point, repetition, number, total)
         manifest, result = one.measure(manifest, point, repetition)
         turn.pace.measured()
         turn.work.display.repetition_finished(result)
+        repetitions, starts = _left(manifest)
+        left_s = turn.pace.left_s(repetitions, starts - (number < len(todo)))  # this start is not still to come
+        if left_s is not None:
+            turn.work.display.remaining(left_s)
         bench.stop_unless_complete(result, turn.work.interruption)
     return manifest
 
@@ -290,10 +316,9 @@ def _measure(turn: _Turn, one: Bench, manifest: Manifest, todo: Sequence[Repetit
 def _pruned(work: Work, manifest: Manifest, deployment_id: str) -> Manifest:
     """With the note that this deployment is not finished, where it is beaten beyond doubt."""
     deployment = manifest.deployment(deployment_id)
-    winner = None if deployment.pruned else beaten_by(manifest, work.scenario, work.folder.requests(), deployment_id)
-    if winner is None:
+    why = pruning.why_beaten(work.folder, manifest, deployment_id)
+    if why is None:
         return manifest
-    why = f"beaten at every load by {deploying.label(manifest.deployment(winner).varied)}"
     work.display.note(f"not finished: {deploying.label(deployment.varied)}: {why}")
     noted = manifest.with_deployment(dataclasses.replace(deployment, pruned=why))
     work.folder.write_manifest(noted)

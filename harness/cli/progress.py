@@ -23,7 +23,7 @@ class TerminalDisplay:
         self._started = time.monotonic()
         self._label = ""
         self._bar = None if not console.is_terminal else _bar(console)
-        self._task = self._bar.add_task("", total=None, live="") if self._bar else None
+        self._task = self._bar.add_task("", total=None, live="", left="") if self._bar else None
 
     def __enter__(self) -> TerminalDisplay:
         if self._bar:
@@ -79,6 +79,11 @@ class TerminalDisplay:
         if self._bar and self._task is not None:
             self._bar.advance(self._task)
 
+    def remaining(self, seconds: float) -> None:
+        """Beside the bar; a line per repetition would be too many."""
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, left=f"about {show_duration(seconds)} left")
+
     def note(self, text: str) -> None:
         """A remark."""
         self._console.print(f"[yellow]note:[/] {text}", highlight=False)
@@ -94,6 +99,7 @@ def _bar(console: Console) -> Progress:
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
         TextColumn("{task.fields[live]}"),
         console=console,
         transient=True,

@@ -42,8 +42,15 @@ def show(scenario: Scenario, console: Console, csv_file: Path | None) -> None:
     console.print(plan_tables.points(drawn, points, draw(drawn, points)))
     _line(console, "order", _order(starts, possible))
     _line(console, "restarts", _restarts(starts, possible))
-    whole = Pace.beforehand_s(drawn, _all(points, possible, starts), len(starts))
-    _line(console, "duration", f"about {show_duration(whole)}, {ASSUMED_START_S:g} s for each start assumed")
+    whole = _all(points, possible, starts)
+    seconds = Pace.beforehand_s(drawn, whole, len(starts))
+    measurements = sum(point.repetitions for point in whole)
+    _line(
+        console,
+        "duration",
+        f"about {show_duration(seconds)}: {measurements} measurements, and {len(starts)} starts of which"
+        f" {ASSUMED_START_S:g} s each are assumed; the sweep itself tells better once it has begun",
+    )
 
 
 def _line(console: Console, label: str, text: str) -> None:

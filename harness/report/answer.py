@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from textwrap import shorten
 
-from harness.analysis.answer import Answer, AnswerPoint, Configuration, WorkloadAnswer
+from harness.analysis.answer import NOT_FINISHED, Answer, AnswerPoint, Configuration, WorkloadAnswer
 from harness.analysis.pareto import Compared
 from harness.metrics.results import Value
 from harness.report.numbers import digits, plain
@@ -73,7 +73,7 @@ def _divisor(answer: Answer) -> str:
 def _margin(one: WorkloadAnswer) -> str:
     found, first = one.recommendation, one.recommendation.runner_up
     if first is None:
-        return "There is no other configuration to compare with."
+        return "No other configuration has a finished point inside the objectives to compare with."
     name = _label(one, first)
     word = "The margin is real" if found.margin_is_real else "The margin is not known to be real"
     unsure = len(found.not_distinguishable)
@@ -104,9 +104,10 @@ def _rank(one: WorkloadAnswer, c: Configuration) -> tuple[int, float]:
 
 def _shown_point(one: WorkloadAnswer, c: Configuration) -> AnswerPoint | None:
     """The point that stands for a configuration: its best admissible one, else the one with the lowest load."""
+    beaten = [point for point in c.points if (point.why_not or "").startswith(NOT_FINISHED)]
     admissible = [point for point in c.points if point.why_not is None and point.maximised.value]
-    if admissible:
-        return max(admissible, key=lambda point: point.maximised.value or 0.0)
+    if admissible or beaten:
+        return max(admissible or beaten, key=lambda point: point.maximised.value or 0.0)
     return c.points[0] if c.points else None
 
 
@@ -118,8 +119,8 @@ def _row(answer: Answer, one: WorkloadAnswer, c: Configuration, width: int) -> t
     result = _result(one, c, point)
     if c.failure is not None:
         result += f"; {shorten(c.failure, LONGEST_FAILURE, placeholder=' …')}"
-    if c.pruned is not None:
-        result += f"; not finished: {c.pruned}"
+    if c.pruned is not None and NOT_FINISHED not in result:
+        result += f"; {NOT_FINISHED}: {c.pruned}"
     return (
         c.label,
         result,
@@ -143,6 +144,8 @@ def _result(one: WorkloadAnswer, c: Configuration, point: AnswerPoint) -> str:
     behind = f"{-found.margin / (1 + found.margin):.1%} behind".replace("-", "")
     if found.real:
         return behind
+    if found.low is not None and found.low > 0:
+        return f"{behind}, drift not known"
     return f"{behind}, not distinguishable" if found.low is not None else f"{behind}, noise not known"
 
 
@@ -167,13 +170,15 @@ def _note(answer: Answer) -> str:
     drift = answer.drift
     if drift is None or not drift.values:
         parts.append("The reference point was not measured: drift of the machine is not known.")
-    elif drift.spread is None:
+    elif len(drift.values) < 2:
         parts.append("The reference point was measured once only: drift of the machine is not known.")
+    elif drift.spread is None:
+        parts.append("The reference point gave nothing at one of its visits: drift of the machine is not known.")
     else:
         visits = " → ".join(digits(value) for value in drift.values)
         parts.append(
-            f"Reference point {drift.point_id}, from start to end of the sweep: {visits} output tokens/s. Its spread of"
-            f" {drift.spread:.1%} widens every margin's interval on both sides."
+            f"Reference point {drift.point_id}, from start to end of the sweep: {visits} {RATES[drift.metric]}."
+            f" Its spread of {drift.spread:.1%} widens every margin's interval on both sides."
         )
     if answer.divisor == "server":
         parts.append("No GPU count is known for these targets: rates are per server, not per GPU.")

@@ -26,7 +26,8 @@ def pareto(answer: Answer, one: WorkloadAnswer) -> FigureView:
         title=f"Pareto front: {rate} against speed per user and TTFT {answer.statistic}",
         description=f"Vertical axes: {rate}. Horizontal: output tokens per second per user, and time to first token. "
         "One line per configuration, its load levels along it; the dotted line joins the points that no other beats.",
-        caption="Numbers beside markers are load levels. Dotted: the front. Hollow: not VALID, or misses an objective."
+        caption="Numbers beside markers are load levels. Dotted: the front. Hollow: not VALID, misses an objective, or"
+        " not finished."
         if drawn
         else "Not drawn: no point has both a throughput and a latency.",
         content=Curves((panels,)) if drawn else None,

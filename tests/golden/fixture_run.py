@@ -65,6 +65,7 @@ class Options:
     every_request_fails: bool = False
     interrupted: bool = False  # Ctrl-C in the window of the last repetition
     tokens_per_chunk: int = 1
+    max_batch_size: int = MAX_BATCH_SIZE
 
 
 @dataclass
@@ -157,7 +158,7 @@ def _simulate(point: Point, start_ns: int, source: random.Random, options: Optio
                 failing.append(call)
             else:
                 waiting.append(call)
-        entering = waiting[: MAX_BATCH_SIZE - len(active)]
+        entering = waiting[: options.max_batch_size - len(active)]
         waiting = waiting[len(entering) :]
         active += entering
         if not active and not failing:

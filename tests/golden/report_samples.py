@@ -16,8 +16,10 @@ from fixture_run import write_fixture_run
 from gate_verdicts import verdicts
 from open_loop_run import write_open_loop_run
 from rich.console import Console, RenderableType
+from sweep_run import write_sweep_run
 
-from harness.assess.assess import assess
+from harness.assess.answer import answer_of
+from harness.assess.assess import assess, scenario_of
 from harness.records.store import RunFolder
 from harness.report import markdown, render, terminal
 from harness.report.gate import junit, openmetrics, page
@@ -34,7 +36,8 @@ def render_samples(scratch: Path) -> dict[str, bytes]:
     """File name → content. `scratch`: an empty folder for the runs."""
     closed = _rendered("constructed", write_fixture_run(scratch / "run"))
     opened = _rendered("constructed-open-loop", write_open_loop_run(scratch / "open-loop"))
-    return closed | opened | render_gates()
+    swept = _rendered("constructed-batch-sweep", write_sweep_run(scratch / "sweep"))
+    return closed | opened | swept | render_gates()
 
 
 def render_gates() -> dict[str, bytes]:
@@ -51,17 +54,21 @@ def render_gates() -> dict[str, bytes]:
 
 
 def _rendered(name: str, folder: RunFolder) -> dict[str, bytes]:
-    view = view_of(folder, assess(folder))
+    manifest, assessment = folder.manifest(), assess(folder)
+    answer = answer_of(manifest, scenario_of(manifest), assessment, folder.telemetry())
+    view = view_of(folder, assessment, answer)
     return {
         f"{name}.html": render.html(view),
         f"{name}.md": markdown.summary(view),
-        f"{name}.txt": _printed(terminal.table(view)),
+        f"{name}.txt": _printed(terminal.table(view))
+        + b"".join(_printed(terminal.answer(one), whole_lines=True) for one in view.answer),
     }
 
 
-def _printed(drawn: RenderableType) -> bytes:
+def _printed(drawn: RenderableType, *, whole_lines: bool = False) -> bytes:
+    """`whole_lines`: as the command line prints an answer, whatever the terminal's width."""
     text = io.StringIO()
-    Console(file=text, width=TERMINAL_WIDTH, color_system=None).print(drawn)
+    Console(file=text, width=TERMINAL_WIDTH, color_system=None, soft_wrap=whole_lines).print(drawn)
     return text.getvalue().encode()
 
 

@@ -15,8 +15,8 @@ import pytest
 from gate_verdicts import verdicts
 from report_samples import FOLDER, render_samples
 
-RUNS = ("constructed", "constructed-open-loop")
-PAGES = {"constructed": 6, "constructed-open-loop": 6, "gate-fail": 2}  # page → drawings
+RUNS = ("constructed", "constructed-open-loop", "constructed-batch-sweep")
+PAGES = {"constructed": 6, "constructed-open-loop": 6, "constructed-batch-sweep": 6, "gate-fail": 2}  # page → drawings
 GATES = tuple(f"gate-{name}.txt" for name in verdicts())
 TEXTS = tuple(f"{run}.{kind}" for run in RUNS for kind in ("md", "txt"))
 MOST_BYTES = 700_000  # of a sample

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from harness.analysis.pareto import Candidate, dominated, front, recommend
+from harness.analysis.pareto import Candidate, front, recommend
 
 # NVIDIA's tuning guide, Llama-3.3-70B on four H100: setting → output tokens/s
 BATCH_SIZES = {64: 1944.0, 512: 2467.0, 2048: 2044.0}
@@ -77,10 +77,3 @@ def test_the_front_holds_what_no_other_point_beats() -> None:
     points = [(1.0, 9.0), (2.0, 9.0), (3.0, 5.0), (2.5, 4.0), (4.0, 1.0), (4.0, 1.0)]
     assert front(points) == [1, 2, 4, 5]
     assert front([(1.0, 2.0), (2.0, 3.0), (2.0, 2.0)], second="lower") == [2]
-
-
-def test_only_what_is_beaten_at_every_load_is_beyond_doubt() -> None:
-    good = [(100.0, 10.0), (200.0, 20.0)]
-    assert dominated([(50.0, 20.0), (100.0, 40.0)], good)
-    assert not dominated([(50.0, 20.0), (190.0, 40.0)], good)
-    assert not dominated([], good)

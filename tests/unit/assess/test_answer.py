@@ -61,6 +61,9 @@ def _answer(
     failed: Mapping[int, str] | None = None,
     reference: Sequence[float] = (100.0, 100.0),
     objective: str = "statistic: p99, ",
+    pruned: Mapping[int, str] | None = None,
+    observed_ms: float = 200.0,
+    reference_first_ms: Sequence[float] = (),
 ) -> tuple[Answer, Manifest]:
     failed, draw = failed or {}, random.Random(3)
     text = (
@@ -69,7 +72,7 @@ def _answer(
         .replace("VALUES", str([*rates, *failed]))
     )
     scenario = read_strict(text, Scenario, Path("guide.yaml"))
-    deployments = [_deployment(setting, value, gpus, None) for value in rates]
+    deployments = [_deployment(setting, value, gpus, None, (pruned or {}).get(value)) for value in rates]
     deployments += [_deployment(setting, value, gpus, why) for value, why in failed.items()]
     points = [_point(f"{setting}-{value}", repetitions) for value in rates]
     summaries = [
@@ -77,18 +80,22 @@ def _answer(
         for point, rate in zip(points, rates.values(), strict=True)
     ]
     points.append(_point(f"{setting}-{next(iter(rates))}", len(reference), purpose="reference"))
-    summaries.append(_summary(points[-1].point_id, list(reference)))
+    summaries.append(_summary(points[-1].point_id, list(reference), reference_first_ms))
     manifest = _manifest(text, deployments, points)
     words = {f"{setting}-{value}-c64": "INVALID" if value in invalid else "VALID" for value in rates}
     words[points[-1].point_id] = "VALID"
-    late = {f"{setting}-{value}-c64": [_objective("missed" if value in missed else "met")] for value in rates}
+    late = {
+        f"{setting}-{value}-c64": [_objective("missed" if value in missed else "met", observed_ms)] for value in rates
+    }
     assessment = Assessment(METRICS_VERSION, summaries, {k: Validity(v) for k, v in words.items()}, late)
     found = answers.answer_of(manifest, scenario, assessment, NO_TELEMETRY)
     assert found is not None
     return found, manifest
 
 
-def _deployment(setting: str, value: int, gpus: int | None, failure: str | None) -> Deployment:
+def _deployment(
+    setting: str, value: int, gpus: int | None, failure: str | None, pruned: str | None = None
+) -> Deployment:
     return Deployment(
         f"{setting}-{value}",
         "container",
@@ -100,6 +107,7 @@ def _deployment(setting: str, value: int, gpus: int | None, failure: str | None)
         varied={setting: value},
         gpu_count=None if failure else gpus,
         failure=failure,
+        pruned=pruned,
     )
 
 
@@ -109,17 +117,19 @@ def _point(deployment_id: str, repetitions: int, purpose: str = "result") -> Poi
     return Point(id, deployment_id, "all", "closed_loop", 64, None, repetitions, 1000, 2048, 128, purpose=purpose)
 
 
-def _summary(point_id: str, rates: Sequence[float]) -> PointSummary:
+def _summary(point_id: str, rates: Sequence[float], first_ms: Sequence[float] = ()) -> PointSummary:
+    firsts = first_ms or [200.0] * len(rates)
     repetitions = [
-        RepetitionSummary(point_id, None, i, True, 30.0, 900, {"ok": 900}, 30.0, 30.0, _metrics(rate))
-        for i, rate in enumerate(rates)
+        RepetitionSummary(point_id, None, i, True, 30.0, 900, {"ok": 900}, 30.0, 30.0, _metrics(rate, first))
+        for i, (rate, first) in enumerate(zip(rates, firsts, strict=True))
     ]
     return PointSummary(point_id, None, repetitions, _metrics(sorted(rates)[len(rates) // 2]))
 
 
-def _metrics(rate: float) -> dict[str, dict[str, Value]]:
-    """Whatever the rate, 40 tokens/s per user and 200 ms to the first token."""
-    known = {"output_token_throughput": rate, "output_token_throughput_per_user": 40.0, "time_to_first_token": 2e8}
+def _metrics(rate: float, first_ms: float = 200.0) -> dict[str, dict[str, Value]]:
+    """Whatever the rate, 40 tokens/s per user and 200 ms to the first token; a goodput of a tenth of the rate."""
+    known = {"output_token_throughput": rate, "output_token_throughput_per_user": 40.0, "goodput": rate / 10}
+    known["time_to_first_token"] = first_ms * 1e6
     return {
         name: {
             key: Value(known.get(name, 1.0), metric.unit, 900)
@@ -129,8 +139,9 @@ def _metrics(rate: float) -> dict[str, dict[str, Value]]:
     }
 
 
-def _objective(status: str) -> ObjectiveResult:
-    return ObjectiveResult("time_to_first_token", "p99", "at_most_ms", 500.0, status, Value(2e8, "ns", 900))
+def _objective(status: str, observed_ms: float = 200.0) -> ObjectiveResult:
+    observed = Value(observed_ms * 1e6, "ns", 900)
+    return ObjectiveResult("time_to_first_token", "p99", "at_most_ms", 500.0, status, observed)
 
 
 def _manifest(text: str, deployments: list[Deployment], points: list[Point]) -> Manifest:
@@ -176,6 +187,74 @@ def test_a_drifting_reference_takes_the_margin_its_reality_and_says_so() -> None
     assert any("25%" in warning for warning in found.workloads[0].warnings)
 
 
+def test_a_drift_as_large_as_the_margin_takes_its_reality_and_a_smaller_one_does_not() -> None:
+    margin = 2467 / 2044
+    for drifted, real in ((margin * 1.01, False), (1 + (margin - 1) / 2, True)):
+        found, _ = _answer("max_batch_size", BATCH_SIZES, repetitions=3, spread=0.0, reference=(100.0, 100.0 * drifted))
+        assert found.workloads[0].recommendation.margin_is_real is real, drifted
+        (view,) = shown.views(found, "runs/x")
+        assert ("The margin is real" in view.margin) is real
+
+
+@pytest.mark.parametrize(("visits", "words"), [((100.0,), "was not measured twice"), ((100.0, 0.0), "gave nothing")])
+def test_without_a_known_drift_no_margin_is_called_real(visits: Sequence[float], words: str) -> None:
+    found, _ = _answer("max_batch_size", BATCH_SIZES, repetitions=3, spread=0.001, reference=visits)
+    recommendation = found.workloads[0].recommendation
+    assert recommendation.configuration == "max_batch_size-512"
+    assert not recommendation.margin_is_real
+    assert "drifted meanwhile is not known" in recommendation.reason
+    assert any(words in warning for warning in found.workloads[0].warnings)
+    assert any("--resume" in step for step in found.workloads[0].next_steps)
+    (view,) = shown.views(found, "runs/x")
+    assert "drift not known" in view.table.rows[1][1]
+
+
+def test_drift_is_read_from_what_is_maximised() -> None:
+    found, _ = _answer("max_batch_size", BATCH_SIZES, objective="", reference=(1000.0, 1100.0))
+    assert found.drift is not None
+    assert (found.drift.metric, found.drift.values) == ("goodput", [100.0, 110.0])
+    assert json.loads(answer_file.to_json(found))["reference"]["goodput"] == [100.0, 110.0]
+
+
+def test_an_objective_decided_by_less_than_the_drift_is_warned_of() -> None:
+    """The limit is 500 ms. TTFT of the reference rose by a half: 400 ms could have been 600, and 600 could be 400."""
+    met = _answer("max_batch_size", BATCH_SIZES, observed_ms=400.0, reference_first_ms=(20.0, 30.0))[0]
+    assert any("meets its objectives by 25%" in text for text in met.workloads[0].warnings)
+    missed = _answer("max_batch_size", BATCH_SIZES, missed=[512], observed_ms=600.0, reference_first_ms=(20.0, 30.0))[0]
+    assert any("drifted (50%): max_batch_size 512" in text for text in missed.workloads[0].warnings)
+    quiet = _answer("max_batch_size", BATCH_SIZES, observed_ms=400.0, reference_first_ms=(20.0, 21.0))[0]
+    assert not [text for text in quiet.workloads[0].warnings if "TTFT of the reference" in text]
+
+
+BEATEN = "beaten at every load by max_batch_size 2048: at least 1.30 times its output tokens/s"
+
+
+def test_what_was_pruned_is_never_recommended_and_every_output_says_why(tmp_path: Path) -> None:
+    """Not even where it came out highest: its few repetitions are not to be compared."""
+    found, manifest = _answer("max_batch_size", BATCH_SIZES, pruned={512: BEATEN})
+    made = found.workloads[0]
+    assert _recommended(found) == "max_batch_size-2048"
+    assert [other.configuration for other in made.recommendation.others] == ["max_batch_size-64"]
+    assert any("--prune" in text and "max_batch_size 512" in text for text in made.warnings)
+    (view,) = shown.views(found, "runs/x")
+    row = next(row for row in view.table.rows if row[0] == "max_batch_size 512")
+    assert row[1] == f"not finished: {BEATEN}"
+    answer, _ = answer_file.write(RunFolder.create(tmp_path / "run"), manifest, found)
+    configurations = json.loads(answer.read_text())["workloads"][0]["configurations"]
+    pruned = next(c for c in configurations if c["settings"] == {"max_batch_size": 512})
+    assert pruned["not_finished"] == BEATEN
+    assert pruned["points"][0]["not_recommended_because"] == f"not finished: {BEATEN}"
+    assert all(c["not_finished"] is None for c in configurations if c is not pruned)
+
+
+def test_where_only_pruned_ones_could_win_the_sweep_says_how_to_finish_them() -> None:
+    found, _ = _answer("max_batch_size", BATCH_SIZES, pruned={512: BEATEN}, missed=[64, 2048])
+    assert _recommended(found) is None
+    assert any("without --prune" in step for step in found.workloads[0].next_steps)
+    only, _ = _answer("max_batch_size", {512: 2467.0}, pruned={512: BEATEN})
+    assert answers.ending(only) is Ending.INCONCLUSIVE
+
+
 def test_what_misses_an_objective_or_is_invalid_cannot_win() -> None:
     assert _recommended(_answer("max_batch_size", BATCH_SIZES, missed=[512])[0]) == "max_batch_size-2048"
     assert _recommended(_answer("max_batch_size", BATCH_SIZES, invalid=[512])[0]) == "max_batch_size-2048"
@@ -190,6 +269,11 @@ def test_a_combination_that_does_not_start_stands_in_the_table() -> None:
     found, _ = _answer("max_batch_size", BATCH_SIZES, failed={8192: "does not start: out of memory"})
     (view,) = shown.views(found, "runs/x")
     assert [row[1] for row in view.table.rows][-1] == "does not start: out of memory"
+
+
+def test_a_value_that_did_not_start_does_not_count_as_tried() -> None:
+    found, _ = _answer("max_batch_size", {64: 1944.0, 512: 2467.0}, failed={2048: "does not start: out of memory"})
+    assert any("512 is the largest that was measured" in step for step in found.workloads[0].next_steps)
 
 
 @pytest.mark.parametrize(("gpus", "here", "elsewhere"), [(4, "gpu", "server"), (None, "server", "gpu")])
