@@ -16,11 +16,11 @@ from pathlib import Path
 from harness.engine.classic import ClassicEngine
 from harness.engine.cpu import CpuEngine
 from harness.engine.inspect import differences, expected_values
-from harness.engine.llmapi import LlmApiEngine
+from harness.engine.llmapi import LlmApiEngine, ServeEngine
 from harness.engine.load import LoadedEngine
 from harness.engine.native_repository import Places, classic_repository, llmapi_repository
 from harness.engine.native_templates import find_templates
-from harness.engine.spec import NativeSpec
+from harness.engine.spec import EngineSpec, NativeSpec
 from harness.engine.torch_engine import TorchEngine
 from harness.errors import TargetNotReady, UsageError
 from harness.target import first_token, native, native_commands, private_folder, tritonserver
@@ -123,10 +123,22 @@ def _endpoint(
         protocol=protocol,
         grpc_url=None if protocol.startswith("openai_") else f"{LOOPBACK}:{ports.grpc}",
         model=model,
-        metrics_url=None if protocol.startswith("openai_") else f"http://{LOOPBACK}:{ports.metrics}/metrics",
+        metrics_url=metrics_page(engine.spec, protocol, ports),
         tokenizer=tokenizer,
         server_pids=tuple(member.pid for member in running.family),
     )
+
+
+def metrics_page(spec: EngineSpec, protocol: str, ports: Ports) -> str | None:
+    """Where the server shows its gauges; None for a trtllm-serve that is not told to.
+
+    Not its `/metrics`: that is JSON, and whoever reads it takes it away from others (`facts/trtllm.md` §4.2).
+    """
+    if not protocol.startswith("openai_"):
+        return f"http://{LOOPBACK}:{ports.metrics}/metrics"
+    if isinstance(spec, ServeEngine) and spec.llm.return_perf_metrics:
+        return f"http://{LOOPBACK}:{ports.http}/prometheus/metrics"
+    return None
 
 
 def _prepare(

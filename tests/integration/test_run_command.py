@@ -179,6 +179,7 @@ def test_ctrl_c_keeps_what_was_measured_and_resume_goes_on(tmp_path: Path) -> No
     assert code == 0, output
     resumed = json.loads((folder / "manifest.json").read_text())
     assert resumed["attempt"] == 2
+    assert "describes itself differently" not in output
     assert sorted((m["point_id"], m["complete"], m["attempt"]) for m in resumed["measurements"]) == [
         ("all-c1", True, 2),
         ("all-c2", True, 2),

@@ -111,7 +111,8 @@ def _answer(folder: RunFolder) -> dict[str, Any]:
 
 
 def test_resume_measures_what_is_missing_and_nothing_twice(swept: tuple[RunFolder, list[str], str]) -> None:
-    folder, before, _ = swept
+    folder, before, printed = swept
+    assert "describes itself differently" not in printed, "another start of the same server"
     manifest = folder.manifest()
     done = {f"{m.point_id}/{m.repetition}": m for m in manifest.measurements}
     assert len(before) >= KILLED_AFTER
