@@ -48,7 +48,7 @@ def deployment_files(spec: NativeSpec, places: Places, templates: Templates | No
         files = _below(REPOSITORY, llmapi_repository(spec, templates))
         return Deployment({**files, "launch.sh": _script(spec, _triton(1, []))}, notes)
     files = _below(REPOSITORY, classic_repository(spec, places, templates))
-    launch = _script(spec, _triton(spec.world_size * spec.instances, ["--disable-auto-complete-config"]))
+    launch = _script(spec, _triton(spec.world_size, ["--disable-auto-complete-config"]))
     return Deployment({**files, "build.sh": build_script(spec, places), "launch.sh": launch}, notes)
 
 
