@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +39,11 @@ def find_templates(kind: str, folder: Path | None) -> Templates:
     `folder` is NVIDIA's all_models, or the folder of the kind in it. Raises UsageError when models are missing there.
     """
     if folder is None and not (IN_CONTAINER / UPSTREAM[kind]).is_dir():
-        return Templates(_read(shipped("engines", "repositories", kind), MODELS[kind]), "templates of ours", True)
+        return Templates(
+            _read(shipped("engines", "repositories", kind), MODELS[kind]),
+            "our own templates (NVIDIA's: --templates DIR)",
+            True,
+        )
     given = folder or IN_CONTAINER
     root = given / UPSTREAM[kind] if (given / UPSTREAM[kind]).is_dir() else given
     missing = [model for model in MODELS[kind] if not (root / model / "config.pbtxt").is_file()]
@@ -66,8 +70,7 @@ def fill(path: str, template: bytes, values: Mapping[str, str | None]) -> tuple[
             hint="the template is of a TensorRT-LLM that this program does not know: use its version's own, or ours",
         )
     if path.startswith("tensorrt_llm/"):
-        for name in sorted(name for name in names if values[name] is None):
-            text = _without_parameter(path, text, name)
+        text = _without_parameters(path, text, sorted(name for name in names if values[name] is None))
     filled = string.Template(text).safe_substitute({name: _quoted(values[name] or "") for name in names})
     return filled.encode(), names
 
@@ -99,13 +102,16 @@ def check(path: str, text: bytes) -> None:
         raise UsageError(f"{path}: Triton could not read the rendered configuration: {error}") from error
 
 
-def _without_parameter(path: str, text: str, name: str) -> str:
-    """Without each parameter that is this variable and nothing else. Raises UsageError when it stands elsewhere too."""
+def _without_parameters(path: str, text: str, names: Sequence[str]) -> str:
+    """Without the parameters that are one of these variables and nothing else. Raises UsageError if one is left."""
+    if not names:
+        return text
     words = ["parameters", ":?", r"\{", "key", ":", r"\"[^\"\n]+\"", "[,;]?", "value", ":?", r"\{", "string_value", ":"]
-    words += [rf"\"\$\{{{re.escape(name)}\}}\"", r"\}", r"\}"]
+    words += [rf"\"\$\{{(?:{'|'.join(map(re.escape, names))})\}}\"", r"\}", r"\}"]
     shorter = outside_comments(r"\b" + _BLANK.join(words) + r"\n?", "", text)
-    if name in variables(shorter):
-        raise UsageError(f"{path}: ${{{name}}} has no value, and stands where it cannot be left out")
+    left = sorted(variables(shorter) & set(names))
+    if left:
+        raise UsageError(f"{path}: ${{{left[0]}}} has no value, and stands where it cannot be left out")
     return shorter
 
 
