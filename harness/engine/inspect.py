@@ -112,6 +112,7 @@ def expected_of_engine(spec: EngineSpec) -> dict[str, Any]:
     if isinstance(spec, ClassicEngine):
         serving = type(spec.serving).model_fields.keys() - type(spec.build).model_fields.keys()
         values |= {name: value for name, value in expected_values(spec).items() if name not in serving}
+        values["ranks"] = spec.world_size
     return values
 
 

@@ -38,7 +38,7 @@ def inspect_folder(folder: Path) -> Found:
     ranks = sorted(folder.glob("rank*.engine"))
     values["ranks"] = len(ranks)
     values["engine_bytes"] = sum(rank.stat().st_size for rank in ranks)
-    missing = {"model_source": "config.json does not say of which checkpoint it was made"}
+    missing = {}
     if "version" not in values:
         missing["version"] = "config.json has none: the TensorRT-LLM that loads it may refuse it"
     wanted = values.get("world_size")

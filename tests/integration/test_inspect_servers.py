@@ -150,6 +150,14 @@ def test_an_engine_without_a_version_is_not_told_rather_than_different(tmp_path:
     assert "version" in said["not_compared"]
 
 
+def test_an_engine_that_lacks_ranks_is_another_one(tmp_path: Path) -> None:
+    folder = engine(tmp_path / "e")
+    (tmp_path / "e" / "rank0.engine").unlink()
+    wrong = told(folder, "--spec", CLASSIC)
+    assert wrong.return_value == 1
+    assert "ranks is 0, the spec says 1" in wrong.output
+
+
 def test_an_engine_is_no_llm_api_configuration(tmp_path: Path) -> None:
     wrong = told(engine(tmp_path / "e"), "--spec", LLMAPI)
     assert wrong.return_value == 1
