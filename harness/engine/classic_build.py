@@ -81,7 +81,7 @@ class Build(Strict):
     remove_input_padding: Switch = Field("enable", description="packed prompts; in-flight batching needs it")
     multiple_profiles: Switch = Field("disable", description="kernels for several sizes: longer build, often faster")
     gemm_plugin: Literal["auto", "float16", "float32", "bfloat16", "int32", "fp8", "nvfp4", "disable"] = Field(
-        "auto", description="cuBLAS in place of TensorRT's own matrix kernels"
+        "disable", description="cuBLAS in place of TensorRT's own matrix kernels; `auto` follows the weights"
     )
     gpt_attention_plugin: Literal["auto", "float16", "float32", "bfloat16", "disable"] = Field(
         "auto", description="TensorRT-LLM's attention; in-flight batching needs it"

@@ -42,7 +42,12 @@ NOT_SERVED = {
     "recv_poll_period_ms": "it belongs to the orchestrator mode, which this program does not start",
     "executor_worker_path": "it is fixed in NVIDIA's images",
     "encoder_model_path": "models with an encoder are not described by this kind of spec yet",
-    "multimodal_model_path": "images are not described by this kind of spec yet",
+    **dict.fromkeys(
+        ("multimodal_model_path", "multimodal_encoders_name", "max_num_images", "hf_model_path"),
+        "images are not described by this kind of spec yet",
+    ),
+    "encoder_input_features_data_type": "models with an encoder are not described by this kind of spec yet",
+    "prompt_embedding_table_data_type": "prompt tables are not described by this kind of spec yet",
     "tensorrt_llm_model_name": "the rendered models call it tensorrt_llm",
     "tensorrt_llm_draft_model_name": "speculative decoding is not described by this kind of spec yet",
     "max_batch_size": "the engine's is under `build`; Triton's own is triton_max_batch_size",

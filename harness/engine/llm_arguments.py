@@ -51,7 +51,7 @@ NOT_AN_ARGUMENT = {
     "max_input_len": "on the PyTorch backend max_seq_len and max_num_tokens bound the prompt",
 }
 
-_NOT_OF_CACHE = {
+NOT_OF_CACHE = {
     **dict.fromkeys(
         ("max_gpu_total_bytes", "sink_token_length", "event_buffer_max_size", "use_kv_cache_manager_v2"), _NOT_YET
     ),
@@ -59,6 +59,8 @@ _NOT_OF_CACHE = {
     "kv_cache_free_gpu_mem_fraction": "that is the name for engines: write free_gpu_memory_fraction",
     "enable_kv_cache_reuse": "that is the name for engines: write enable_block_reuse",
 }
+
+NOT_OF_SCHEDULER = {"dynamic_batch_config": _OF_ENGINES, "use_python_scheduler": _NOT_YET}
 
 
 class KvCacheConfig(Strict):
@@ -81,7 +83,7 @@ class KvCacheConfig(Strict):
     @model_validator(mode="wrap")
     @classmethod
     def _refuse_by_name(cls, raw: Any, handler: ModelWrapValidatorHandler[KvCacheConfig]) -> KvCacheConfig:
-        return without_refused(cls.__name__, raw, handler, _NOT_OF_CACHE, "cannot be set here")
+        return without_refused(cls.__name__, raw, handler, NOT_OF_CACHE, "cannot be set here")
 
     @model_validator(mode="after")
     def _reuse_first(self) -> KvCacheConfig:
@@ -109,8 +111,7 @@ class SchedulerConfig(Strict):
     @model_validator(mode="wrap")
     @classmethod
     def _refuse_by_name(cls, raw: Any, handler: ModelWrapValidatorHandler[SchedulerConfig]) -> SchedulerConfig:
-        reasons = {"dynamic_batch_config": _OF_ENGINES, "use_python_scheduler": _NOT_YET}
-        return without_refused(cls.__name__, raw, handler, reasons, "cannot be set here")
+        return without_refused(cls.__name__, raw, handler, NOT_OF_SCHEDULER, "cannot be set here")
 
 
 class CudaGraphConfig(Strict):

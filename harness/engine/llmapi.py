@@ -40,6 +40,10 @@ NOT_A_FLAG = {
     ),
     **dict.fromkeys(("config", "extra_llm_api_options"), "the program writes that file from `llm`"),
     **dict.fromkeys(("tokenizer", "revision"), "write it under `model`"),
+    **dict.fromkeys(
+        ("cp_size", "gpus_per_node", "reasoning_parser", "tool_parser", "otlp_traces_endpoint", "grpc"),
+        "trtllm-serve has it, but this kind of spec does not describe it yet",
+    ),
     "telemetry": "the program always turns it off",
 }
 
