@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import click
 
-from harness.engine.inspect import Difference, Found, differences, expected_values, not_compared
+from harness.engine.inspect import (
+    Difference,
+    Found,
+    differences,
+    expected_of_engine,
+    expected_of_server,
+    not_compared,
+    shown,
+)
 from harness.engine.load import load_engine
 from harness.errors import Ending
 from harness.target.inspect_engine import inspect_folder, inspect_url
@@ -25,10 +34,20 @@ def inspect(what: str, spec: str | None, model: str | None, as_json: bool) -> in
     """Tell what an engine really is: limits, precision, parallelism, version.
 
     DIR is a folder that trtllm-build wrote; its config.json is read. URL is host:port of a running Triton (HTTP or
-    gRPC) or trtllm-serve. With --spec, exit code 1 when they differ.
+    gRPC) or trtllm-serve. With --spec, exit code 1 when they differ. What the engine or server does not tell is listed,
+    and is no difference.
+
+    \b
+      harness engine inspect /engines/llama-3.1-8b-fp8-h100 --spec llama-3.1-8b-fp8-h100
+      harness engine inspect 127.0.0.1:8001 --spec llama-3.1-8b-fp8-h100
     """
-    expected = expected_values(load_engine(spec).spec) if spec else {}
-    found = inspect_folder(Path(what)) if Path(what).exists() else inspect_url(what, model)
+    wanted = load_engine(spec).spec if spec else None
+    if Path(what).exists():
+        expected = expected_of_engine(wanted) if wanted else {}
+        found = inspect_folder(Path(what))
+    else:
+        expected = expected_of_server(wanted) if wanted else {}
+        found = inspect_url(what, model, expected_model=wanted.models[0] if wanted else None)
     differ = differences(expected, found.values)
     untold = not_compared(expected, found.values)
     if as_json:
@@ -41,8 +60,7 @@ def inspect(what: str, spec: str | None, model: str | None, as_json: bool) -> in
 def _show(found: Found, differ: list[Difference], untold: list[str], spec: str | None) -> None:
     click.echo(found.where)
     for name in sorted(found.values, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name)):
-        value = found.values[name]
-        click.echo(f"  {name:<32}{'none' if value is None else value}")
+        click.echo(f"  {name:<32}{shown(found.values[name])}")
     for part, why in found.not_told.items():
         click.echo(f"  {part:<32}not told: {why}")
     if spec is None:
@@ -52,7 +70,8 @@ def _show(found: Found, differ: list[Difference], untold: list[str], spec: str |
     if not differ:
         click.echo(f"as {spec} says, in all that both of them tell")
     if untold:
-        click.echo(f"not compared, because it is not told: {', '.join(untold)}")
+        click.echo("not compared, because it is not told:")
+        click.echo(textwrap.fill(", ".join(untold), 110, initial_indent="  ", subsequent_indent="  "))
 
 
 def _as_json(found: Found, differ: list[Difference], untold: list[str]) -> dict[str, Any]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from harness.engine.spec import NativeSpec
 
 
 @click.command("render")
@@ -19,7 +23,7 @@ import click
     "--templates",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
-    help="NVIDIA's all_models; default: the one of the container this runs in, else templates of ours.",
+    help="NVIDIA's all_models; default: that of the container this runs in, else templates of our own.",
 )
 @click.option("--engine-dir", metavar="DIR", help="Where the server finds the built engine; default: /engines/<name>.")
 def render(name: str, output: Path | None, templates: Path | None, engine_dir: str | None) -> None:
@@ -52,4 +56,12 @@ def render(name: str, output: Path | None, templates: Path | None, engine_dir: s
         click.echo(f"note  {trap}", err=True)
     for note in made.notes:
         click.echo(note)
-    click.echo(f"{len(made.files)} files in {folder}; start the server with {folder / 'launch.sh'}")
+    click.echo(f"{len(made.files)} files in {folder}")
+    click.echo(_next(spec, folder))
+
+
+def _next(spec: NativeSpec, folder: Path) -> str:
+    """What to do with the files."""
+    if spec.kind == "classic":
+        return f"build the engine with {folder / 'build.sh'}, then start the server with {folder / 'launch.sh'}"
+    return f"start the server with {folder / 'launch.sh'}"

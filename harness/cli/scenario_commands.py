@@ -74,11 +74,15 @@ def _checked_scenario(name_or_path: str) -> list[str]:
 
 def _checked_engine(name_or_path: str) -> list[str]:
     from harness.engine.load import load_engine
+    from harness.engine.spec import NativeSpec
     from harness.engine.traps import traps_of
 
     loaded = load_engine(name_or_path)
-    said = f"ok  {loaded.path}: engine of kind {loaded.spec.kind}, models {', '.join(loaded.spec.models)}"
-    return [said, *(f"    note  {trap}" for trap in traps_of(loaded.spec))]
+    spec = loaded.spec
+    said = f"ok  {loaded.path}: engine of kind {spec.kind}, models {', '.join(spec.models)}"
+    if isinstance(spec, NativeSpec):
+        said += f", TensorRT-LLM {spec.tensorrt_llm_version} on {spec.gpu_count} x {spec.gpu.product}"
+    return [said, *(f"    note  {trap}" for trap in traps_of(spec))]
 
 
 @click.command()

@@ -48,12 +48,6 @@ class ClassicEngine(Strict):
         return CONTRACT_MODELS["classic"]
 
     @property
-    def instances(self) -> int:
-        """Copies of the engine in one server."""
-        devices = self.serving.gpu_device_ids
-        return 1 if devices is None else devices.count(";") + 1
-
-    @property
     def world_size(self) -> int:
         """GPUs of one instance."""
         return self.parallelism.world_size
@@ -61,7 +55,7 @@ class ClassicEngine(Strict):
     @property
     def gpu_count(self) -> int:
         """GPUs of one server."""
-        return self.gpu.count or self.world_size * self.instances
+        return self.gpu.count or self.world_size
 
     @property
     def qformat(self) -> str | None:
@@ -110,7 +104,9 @@ class ClassicEngine(Strict):
         build, serving = self.build, self.serving
         longest = build.max_seq_len * serving.max_beam_width
         tokens = serving.max_tokens_in_paged_kv_cache
-        static = serving.batching_strategy == "V1"
+        static, paged = serving.batching_strategy == "V1", build.kv_cache_type == "paged"
+        unpaged = f"needs kv_cache_type paged, not {build.kv_cache_type}"
+        attends = build.gpt_attention_plugin != "disable"
         checks = (
             (
                 bool(serving.enable_kv_cache_reuse) and not build.pages_context,
@@ -132,10 +128,19 @@ class ClassicEngine(Strict):
                 "max_tokens_in_paged_kv_cache",
                 f"must hold one sequence of full length: at least {longest} tokens (build.max_seq_len x beams)",
             ),
+            *(
+                (name in serving.model_fields_set and bool(getattr(serving, name)) and not paged, name, unpaged)
+                for name in ("max_tokens_in_paged_kv_cache", "kv_cache_free_gpu_mem_fraction")
+            ),
             (
-                tokens is not None and build.kv_cache_type != "paged",
-                "max_tokens_in_paged_kv_cache",
-                f"needs kv_cache_type paged, not {build.kv_cache_type}",
+                serving.sink_token_length is not None and build.streamingllm != "enable",
+                "sink_token_length",
+                "is ignored unless the engine is built with streamingllm: enable",
+            ),
+            (
+                serving.enable_context_fmha_fp32_acc is not None and build.context_fmha == "disable",
+                "enable_context_fmha_fp32_acc",
+                "is ignored by an engine built with context_fmha: disable",
             ),
             (
                 serving.gpu_weights_percent is not None and not build.weight_streaming,
@@ -143,9 +148,9 @@ class ClassicEngine(Strict):
                 "is ignored unless the engine is built with weight_streaming: true",
             ),
             (
-                not static and (build.kv_cache_type != "paged" or build.remove_input_padding == "disable"),
+                not static and not (paged and build.remove_input_padding == "enable" and attends),
                 "batching_strategy",
-                "in-flight batching needs kv_cache_type: paged and remove_input_padding: enable",
+                "in-flight batching needs kv_cache_type: paged, remove_input_padding: enable, a gpt_attention_plugin",
             ),
         )
         return [mistake(why, "serving", at) for wrong, at, why in checks if wrong]
@@ -153,11 +158,18 @@ class ClassicEngine(Strict):
     def _of_gpus(self) -> Mistakes:
         wrong = []
         devices = self.serving.gpu_device_ids
-        if devices is not None and any(len(g.split(",")) != self.world_size for g in devices.split(";")):
-            why = f"each instance needs {self.world_size} (tp_size x pp_size) GPUs"
+        if devices is not None and ";" in devices:
+            why = "several engines in one server need the orchestrator mode, which this program does not start: run a "
+            why += "server for each, behind a balancer"
             wrong.append(mistake(why, "serving", "gpu_device_ids"))
-        if self.gpu.count is not None and self.gpu.count < self.world_size * self.instances:
-            wrong.append(mistake(f"{self.world_size * self.instances} GPUs are needed", "gpu", "count"))
+        elif devices is not None and len(set(devices.split(","))) != self.world_size:
+            why = f"the engine needs {self.world_size} (tp_size x pp_size) different GPUs"
+            wrong.append(mistake(why, "serving", "gpu_device_ids"))
+        if self.gpu.count is not None and self.gpu.count < self.world_size:
+            wrong.append(mistake(f"{self.world_size} GPUs are needed", "gpu", "count"))
+        if self.build.workers > self.world_size:
+            why = f"must not be above {self.world_size} (tp_size x pp_size): a worker builds at least one rank"
+            wrong.append(mistake(why, "build", "workers"))
         for name in ("reduce_fusion", "user_buffer"):
             if getattr(self.build, name) == "enable" and self.parallelism.tp_size == 1:
                 wrong.append(mistake("there is no all-reduce with tp_size 1: it would be ignored", "build", name))

@@ -15,6 +15,8 @@ from harness.scenario.strict import Strict, mistake
 
 Switch = Literal["enable", "disable"]
 
+_NOT_YET = "trtllm-build has it, but this kind of spec does not describe it yet"
+
 NOT_BUILT = {
     "paged_kv_cache": "it is deprecated: write `kv_cache_type: paged`",
     "max_decoder_seq_len": "it is another name of max_seq_len: write that",
@@ -30,6 +32,20 @@ NOT_BUILT = {
     "max_multimodal_len": "prompt tables and images are not described by this kind of spec yet",
     "max_encoder_input_len": "models with an encoder are not described by this kind of spec yet",
     "build_config": "write its fields out here, so that they are checked",
+    "model_config": "the program converts the checkpoint, whose own configuration holds",
+    "checkpoint_dir": "the program chooses it",
+    "output_dir": "the program chooses it",
+    "input_timing_cache": "the program caches whole engines",
+    "output_timing_cache": "the program caches whole engines",
+    "norm_quant_fusion": _NOT_YET,
+    "manage_weights": _NOT_YET,
+    "strip_plan": _NOT_YET,
+    "weight_sparsity": _NOT_YET,
+    "fast_build": _NOT_YET,
+    "profiling_verbosity": "it changes what the builder tells, not the engine",
+    "visualize_network": "it changes what the builder tells, not the engine",
+    "monitor_memory": "it changes what the builder tells, not the engine",
+    "log_level": "it changes what the builder tells, not the engine",
     "dry_run": "it is an option of the command: harness engine build SPEC --dry-run",
     "tp_size": "it is fixed when the checkpoint is made: write it under `parallelism`",
     "pp_size": "it is fixed when the checkpoint is made: write it under `parallelism`",
@@ -65,7 +81,7 @@ class Build(Strict):
     remove_input_padding: Switch = Field("enable", description="packed prompts; in-flight batching needs it")
     multiple_profiles: Switch = Field("disable", description="kernels for several sizes: longer build, often faster")
     gemm_plugin: Literal["auto", "float16", "float32", "bfloat16", "int32", "fp8", "nvfp4", "disable"] = Field(
-        "auto", description="cuBLAS in place of TensorRT's own matrix kernels"
+        "disable", description="cuBLAS in place of TensorRT's own matrix kernels; `auto` follows the weights"
     )
     gpt_attention_plugin: Literal["auto", "float16", "float32", "bfloat16", "disable"] = Field(
         "auto", description="TensorRT-LLM's attention; in-flight batching needs it"
@@ -80,6 +96,9 @@ class Build(Strict):
     user_buffer: Switch = Field("disable", description="all-reduce without a copy; needs reduce_fusion and FP8")
     pp_reduce_scatter: Switch = Field("disable", description="lighter hand-over between pipeline stages")
     logits_dtype: Literal["float16", "float32"] = Field("float32", description="type of the logits")
+    streamingllm: Switch | None = Field(
+        None, description="a window plus the first tokens: needed for sink_token_length; default: disable"
+    )
     weight_streaming: bool = Field(False, description="weights may stay in host memory: see gpu_weights_percent")
     workers: PositiveInt = Field(1, le=64, description="ranks built at the same time, at most the visible GPUs")
 
@@ -95,14 +114,11 @@ class Build(Strict):
 
     def _sizes(self) -> list[PydanticCustomError]:
         wrong = []
-        if self.max_batch_size > self.max_num_tokens:
-            wrong.append(
-                mistake(
-                    f"must not be above max_num_tokens ({self.max_num_tokens}): each running request takes at least a "
-                    "token of every iteration",
-                    "max_batch_size",
-                )
-            )
+        if self.max_batch_size * self.max_beam_width > self.max_num_tokens:
+            beams = "" if self.max_beam_width == 1 else f" with {self.max_beam_width} beams"
+            why = f"{beams} must not be above max_num_tokens ({self.max_num_tokens}): each running request takes at "
+            why += "least a token of every iteration"
+            wrong.append(mistake(why.strip(), "max_batch_size"))
         if self.max_input_len is not None and self.remove_input_padding == self.context_fmha == "enable":
             wrong.append(
                 mistake(
@@ -127,8 +143,9 @@ class Build(Strict):
             wrong += [mistake(why, name) for name in given if getattr(self, name) != "disable"]
         if self.user_buffer == "enable" and self.reduce_fusion != "enable":
             wrong.append(mistake("needs reduce_fusion: enable", "user_buffer"))
-        if self.use_paged_context_fmha == "enable" and self.context_fmha == "disable":
-            wrong.append(mistake("needs context_fmha: enable", "use_paged_context_fmha"))
+        for name in ("use_paged_context_fmha", "use_fp8_context_fmha"):
+            if getattr(self, name) == "enable" and self.context_fmha == "disable":
+                wrong.append(mistake("needs context_fmha: enable", name))
         return wrong
 
     @property

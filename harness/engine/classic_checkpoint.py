@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, NonNegativeInt, PositiveInt, model_validator
 
-from harness.engine.refusal import raise_all
+from harness.engine.refusal import raise_all, without_refused
 from harness.scenario.strict import Strict, mistake
 
 WITHOUT_CALIBRATION = ("int8_wo", "int4_wo", "full_prec")
 IN_BLOCKS = ("int4_awq", "w4a8_awq", "nvfp4")
 FP8_FAMILY = ("fp8", "w4a8_awq", "nvfp4")
 _CALIBRATION = ("calib_dataset", "calib_size", "calib_max_seq_length", "batch_size", "seed")
+_UNDER_PARALLELISM = "write it under `parallelism`"
+_NOT_YET = "quantize.py has it, but this kind of spec does not describe it yet"
+NOT_QUANTIZED = {
+    "model_dir": "write it as `source` under `model`",
+    "output_dir": "the program chooses it",
+    "tp_size": _UNDER_PARALLELISM,
+    "pp_size": _UNDER_PARALLELISM,
+    "cp_size": _NOT_YET,
+    "autoq_format": _NOT_YET,
+    "auto_quantize_bits": _NOT_YET,
+    "export_format": "trtllm-build reads tensorrt_llm, the default",
+}
 Script = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]+\.py$")]
 
 
@@ -47,6 +59,11 @@ class Quantization(Strict):
     batch_size: PositiveInt = Field(1, description="samples calibrated together")
     awq_block_size: PositiveInt = Field(128, description="weights that share a scale, for the formats in blocks")
     seed: NonNegativeInt = Field(1234, description="seed of the calibration")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refuse_by_name(cls, raw: Any, handler: ModelWrapValidatorHandler[Quantization]) -> Quantization:
+        return without_refused(cls.__name__, raw, handler, NOT_QUANTIZED, "cannot be set here")
 
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> Quantization:

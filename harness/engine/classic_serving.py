@@ -36,6 +36,20 @@ NOT_SERVED = {
     "lookahead_verification_set_size": "speculative decoding is not described by this kind of spec yet",
     "lora_prefetch_dir": "LoRA is not described by this kind of spec yet",
     "lora_cache_gpu_memory_fraction": "LoRA is not described by this kind of spec yet",
+    "lora_cache_host_memory_bytes": "LoRA is not described by this kind of spec yet",
+    "lora_cache_optimal_adapter_size": "LoRA is not described by this kind of spec yet",
+    "lora_cache_max_adapter_size": "LoRA is not described by this kind of spec yet",
+    "recv_poll_period_ms": "it belongs to the orchestrator mode, which this program does not start",
+    "executor_worker_path": "it is fixed in NVIDIA's images",
+    "encoder_model_path": "models with an encoder are not described by this kind of spec yet",
+    **dict.fromkeys(
+        ("multimodal_model_path", "multimodal_encoders_name", "max_num_images", "hf_model_path"),
+        "images are not described by this kind of spec yet",
+    ),
+    "encoder_input_features_data_type": "models with an encoder are not described by this kind of spec yet",
+    "prompt_embedding_table_data_type": "prompt tables are not described by this kind of spec yet",
+    "tensorrt_llm_model_name": "the rendered models call it tensorrt_llm",
+    "tensorrt_llm_draft_model_name": "speculative decoding is not described by this kind of spec yet",
     "max_batch_size": "the engine's is under `build`; Triton's own is triton_max_batch_size",
     "max_num_tokens": "it is fixed when the engine is built: write it under `build`",
     "decoupled_mode": "write `decoupled: true` or `false`",
@@ -80,7 +94,9 @@ class ClassicServing(Strict):
     max_attention_window_size: Annotated[list[PositiveInt], Field(min_length=1)] | PositiveInt | None = Field(
         None, description="tokens a layer looks back, one number or one per layer; default: the whole sequence"
     )
-    sink_token_length: PositiveInt | None = Field(None, description="first tokens always kept in the window")
+    sink_token_length: PositiveInt | None = Field(
+        None, description="first tokens always kept in the window; needs build.streamingllm"
+    )
     enable_chunked_context: bool = Field(False, description="long prompts in pieces; others keep decoding meanwhile")
     enable_trt_overlap: bool = Field(False, description="experimental: prepare the next step during this one")
     exclude_input_in_output: bool = Field(
@@ -93,9 +109,7 @@ class ClassicServing(Strict):
         None, description="iterations whose statistics per request are kept; they cost time"
     )
     normalize_log_probs: bool = Field(True, description="log probabilities are of the sampling distribution")
-    gpu_device_ids: Devices | None = Field(
-        None, description="GPUs of each instance, `0,1` or for two instances `0,1;2,3`; default: all visible ones"
-    )
+    gpu_device_ids: Devices | None = Field(None, description="GPUs of the engine, `0,1`; default: all visible ones")
     decoding_mode: Literal["top_k", "top_p", "top_k_top_p", "beam_search", "auto"] | None = Field(
         None, description="default: top_k_top_p, with beams beam_search; `auto` only with triton_backend python"
     )
@@ -149,6 +163,16 @@ class ClassicServing(Strict):
                 "needs max_beam_width above 1",
             ),
             (
+                self.decoding_mode in ("top_k", "top_p", "top_k_top_p") and self.max_beam_width > 1,
+                "decoding_mode",
+                f"decodes one beam, max_beam_width is {self.max_beam_width}: write beam_search, or leave it out",
+            ),
+            (
+                self.kv_cache_host_memory_bytes > 0 and self.enable_kv_cache_reuse is False,
+                "kv_cache_host_memory_bytes",
+                "is ignored with enable_kv_cache_reuse: false: host memory holds blocks for reuse",
+            ),
+            (
                 self.triton_backend == "tensorrtllm"
                 and self.guided_decoding_backend is not None
                 and self.xgrammar_tokenizer_info_path is None,
@@ -161,6 +185,16 @@ class ClassicServing(Strict):
                 "is ignored without guided_decoding_backend",
             ),
             (
+                self.xgrammar_tokenizer_info_path is not None and self.triton_backend == "python",
+                "xgrammar_tokenizer_info_path",
+                "is ignored by triton_backend python, which reads the tokenizer itself",
+            ),
+            (
+                self.accumulate_tokens and not self.decoupled,
+                "accumulate_tokens",
+                "is ignored with decoupled: false: without streaming there is one response",
+            ),
+            (
                 self.accumulate_tokens and self.max_beam_width > 1,
                 "accumulate_tokens",
                 "tensorrt_llm_bls accumulates for one beam only",
@@ -169,6 +203,11 @@ class ClassicServing(Strict):
                 self.batching_strategy == "V1" and self.enable_chunked_context,
                 "enable_chunked_context",
                 "static batching (V1) has no chunks",
+            ),
+            (
+                self.batching_strategy == "V1" and self.batch_scheduler_policy == "max_utilization",
+                "batch_scheduler_policy",
+                "is ignored by static batching (V1): only in-flight batching has a policy",
             ),
         )
         return [mistake(why, at) for wrong, at, why in checks if wrong]

@@ -6,11 +6,14 @@ server does not tell something, it is "not told", which is no difference.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.engine.spec import EngineSpec
+from harness.engine.classic import ClassicEngine
+from harness.engine.llmapi import ServeEngine
+from harness.engine.spec import EngineSpec, NativeSpec
 
 # config.json of an engine: name → where it stands (TensorRT-LLM's builder; engines up to 1.2).
 BUILD_CONFIG: tuple[str, ...] = (
@@ -66,7 +69,7 @@ class Difference:
     found: Any
 
     def __str__(self) -> str:
-        return f"{self.name} is {_shown(self.found)}, the spec says {_shown(self.expected)}"
+        return f"{self.name} is {shown(self.found)}, the spec says {shown(self.expected)}"
 
 
 def engine_values(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,7 +79,8 @@ def engine_values(config: Mapping[str, Any]) -> dict[str, Any]:
     if "build_config" not in config or "pretrained_config" not in config:
         raise ValueError("it has no build_config and pretrained_config: this is no TensorRT-LLM engine")
     build, model = config["build_config"], config["pretrained_config"]
-    values: dict[str, Any] = {"version": config.get("version")}
+    values: dict[str, Any] = {"contract": "classic"}  # whatever serves it: only those models have engines
+    values |= {"version": config["version"]} if config.get("version") else {}
     for names, source in (
         (BUILD_CONFIG, build),
         (PLUGIN_CONFIG, build.get("plugin_config", {})),
@@ -93,13 +97,40 @@ def expected_values(spec: EngineSpec) -> dict[str, Any]:
     """What the spec says, under the names of `engine_values` and of a server's settings."""
     said = spec.model_dump(mode="json")
     values: dict[str, Any] = {}
-    for part in ("settings", "serving", "llm", "build", "parallelism"):
+    for part in ("settings", "serving", "llm", "triton", "server", "build", "parallelism"):
         values |= said.get(part) or {}
     values |= {name: said[name] for name in ("threads", "device") if name in said}
     values |= _precision(said.get("checkpoint") or {})
     if "tensorrt_llm_version" in said:
         values["version"] = said["tensorrt_llm_version"]
     return values
+
+
+def expected_of_engine(spec: EngineSpec) -> dict[str, Any]:
+    """What an engine folder has to be: all but the settings that serve it, which no engine knows."""
+    values = _identity(spec)
+    if isinstance(spec, ClassicEngine):
+        serving = type(spec.serving).model_fields.keys() - type(spec.build).model_fields.keys()
+        values |= {name: value for name, value in expected_values(spec).items() if name not in serving}
+        values["ranks"] = spec.world_size
+    return values
+
+
+def expected_of_server(spec: EngineSpec) -> dict[str, Any]:
+    """What a running server has to be: where building and serving have the same setting, it is the serving one."""
+    values = {**_identity(spec), **expected_values(spec)}
+    if isinstance(spec, ClassicEngine):
+        values |= spec.serving.model_dump(mode="json")
+        values["triton_max_batch_size"] = spec.serving.triton_max_batch_size or spec.build.max_batch_size
+        values["bls_instance_count"] = spec.serving.bls_instance_count or spec.build.max_batch_size
+    if isinstance(spec, ServeEngine):
+        values["served_model_name"] = spec.models[0]
+    return values
+
+
+def _identity(spec: EngineSpec) -> dict[str, Any]:
+    source = {"model_source": spec.model.source} if isinstance(spec, NativeSpec) else {}
+    return {"contract": spec.contract, **source}
 
 
 def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[Difference]:
@@ -137,18 +168,22 @@ def _old_values(config: Mapping[str, Any]) -> dict[str, Any]:
     builder, plugins = config["builder_config"], config.get("plugin_config", {})
     values = {name: builder[old] for old, name in OLD_BUILDER.items() if old in builder}
     values |= {name: plugins[name] for name in PLUGIN_CONFIG if name in plugins}
-    return {"version": "0.8 or older", **values}
+    return {"contract": "classic", "version": "0.8 or older", **values}
 
 
 def _plain(value: Any) -> Any:
-    """Without the differences of writing: enable/true, PAGED/paged/KVCacheType.PAGED, disable/false/null."""
+    """Without the differences of writing: enable/true, PAGED/KVCacheType.PAGED, disable/false/null, a list/a text."""
+    if isinstance(value, list):
+        value = ",".join(map(str, value))
     if isinstance(value, str):
         text = value.rpartition(".")[2].lower() if value.startswith("KVCacheType.") else value.lower()
-        return {"enable": True, "disable": False, "true": True, "false": False}.get(text, text)
+        number = float(text) if re.fullmatch(r"\d+", text) else text
+        return {"enable": True, "disable": False, "true": True, "false": False}.get(text, number)
     return False if value is None else value
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value for people."""
     if isinstance(value, tuple):
-        return " or ".join(map(_shown, value[:2]))
+        return " or ".join(map(shown, value[:2]))
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -16,6 +16,7 @@ from harness.scenario.strict import Strict, mistake
 
 Share = Annotated[float, Field(gt=0, le=1)]
 _ENDLESS = 2**63
+_NOT_YET = "TensorRT-LLM has it, but this kind of spec does not describe it yet"
 _OF_ENGINES = "it belongs to the engine backend of the LLM API, which has no effect on the PyTorch backend"
 
 NOT_AN_ARGUMENT = {
@@ -29,6 +30,17 @@ NOT_AN_ARGUMENT = {
     "build_config": "it is deprecated: write max_batch_size, max_num_tokens, max_seq_len here",
     "decoding_config": "it is deprecated, and speculative decoding is not described by this kind of spec yet",
     "speculative_config": "speculative decoding is not described by this kind of spec yet",
+    **dict.fromkeys(
+        (
+            *("tokenizer_mode", "skip_tokenizer_init", "context_parallel_size", "moe_cluster_parallel_size"),
+            *("gpus_per_node", "attention_dp_config", "sampler_type", "moe_config", "torch_compile_config"),
+            *("enable_iter_req_stats", "iter_stats_max_iterations", "request_stats_max_iterations", "print_iter_log"),
+            *("batch_wait_timeout_iters", "batch_wait_max_tokens_ratio", "sparse_attention_config", "lora_config"),
+            *("orchestrator_type", "otlp_traces_endpoint", "model_kwargs", "env_overrides", "enable_lora"),
+        ),
+        _NOT_YET,
+    ),
+    "revision": "write it under `model` of the spec",
     "model": "write it as `source` under `model` of the spec",
     "tokenizer": "write it as `tokenizer` under `model` of the spec",
     "triton_config": "write its fields under `triton`",
@@ -38,6 +50,17 @@ NOT_AN_ARGUMENT = {
     "batch_scheduler_policy": "that is the name for engines: capacity_scheduler_policy under scheduler_config",
     "max_input_len": "on the PyTorch backend max_seq_len and max_num_tokens bound the prompt",
 }
+
+NOT_OF_CACHE = {
+    **dict.fromkeys(
+        ("max_gpu_total_bytes", "sink_token_length", "event_buffer_max_size", "use_kv_cache_manager_v2"), _NOT_YET
+    ),
+    "onboard_blocks": "it is internal to TensorRT-LLM",
+    "kv_cache_free_gpu_mem_fraction": "that is the name for engines: write free_gpu_memory_fraction",
+    "enable_kv_cache_reuse": "that is the name for engines: write enable_block_reuse",
+}
+
+NOT_OF_SCHEDULER = {"dynamic_batch_config": _OF_ENGINES, "use_python_scheduler": _NOT_YET}
 
 
 class KvCacheConfig(Strict):
@@ -57,9 +80,14 @@ class KvCacheConfig(Strict):
         None, description="tokens a layer looks back, one number per layer (repeated)"
     )
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refuse_by_name(cls, raw: Any, handler: ModelWrapValidatorHandler[KvCacheConfig]) -> KvCacheConfig:
+        return without_refused(cls.__name__, raw, handler, NOT_OF_CACHE, "cannot be set here")
+
     @model_validator(mode="after")
     def _reuse_first(self) -> KvCacheConfig:
-        names = ("enable_partial_reuse", "copy_on_partial_reuse")
+        names = ("enable_partial_reuse", "copy_on_partial_reuse", "host_cache_size")
         if self.enable_block_reuse is False:
             wrong = [
                 mistake("is ignored with enable_block_reuse: false", name) for name in names if getattr(self, name)
@@ -83,8 +111,7 @@ class SchedulerConfig(Strict):
     @model_validator(mode="wrap")
     @classmethod
     def _refuse_by_name(cls, raw: Any, handler: ModelWrapValidatorHandler[SchedulerConfig]) -> SchedulerConfig:
-        reasons = {"dynamic_batch_config": _OF_ENGINES}
-        return without_refused(cls.__name__, raw, handler, reasons, "cannot be set here")
+        return without_refused(cls.__name__, raw, handler, NOT_OF_SCHEDULER, "cannot be set here")
 
 
 class CudaGraphConfig(Strict):
@@ -172,6 +199,17 @@ class LlmArguments(Strict):
                 self.scheduler_config.context_chunking_policy is not None and not self.enable_chunked_prefill,
                 ("scheduler_config", "context_chunking_policy"),
                 "is ignored without enable_chunked_prefill: true",
+            ),
+            (
+                bool(self.scheduler_config.enable_prefix_aware_scheduling)
+                and self.kv_cache_config.enable_block_reuse is False,
+                ("scheduler_config", "enable_prefix_aware_scheduling"),
+                "is ignored with enable_block_reuse: false: no beginning is ever cached",
+            ),
+            (
+                self.enable_attention_dp and self.tensor_parallel_size == 1,
+                ("enable_attention_dp",),
+                "has no effect with tensor_parallel_size 1",
             ),
             (
                 self.perf_metrics_max_requests is not None and not self.return_perf_metrics,

@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, PositiveInt, model_validator
 
 from harness.engine.contracts import CONTRACT_MODELS
 from harness.engine.hardware import ExpectedGpu, ServedModel
 from harness.engine.llm_arguments import LlmArguments, not_in_version
-from harness.engine.refusal import raise_all
+from harness.engine.refusal import raise_all, without_refused
 from harness.engine.version import LLMAPI_SINCE, VersionText, version
 from harness.scenario.strict import Strict, mistake
 from harness.scenario.target import Slug
 
 Devices = Annotated[str, Field(pattern=r"^\d{1,3}(,\d{1,3})*(;\d{1,3}(,\d{1,3})*)*$")]
+
+_NO_QUEUE = "Triton keeps no queue before this model: the LLM API batches by itself"
+NOT_OF_TRITON = {
+    "max_batch_size": "it is always 0, the model takes no batches; what runs together is max_batch_size under `llm`",
+    "max_queue_delay_microseconds": _NO_QUEUE,
+    "max_queue_size": _NO_QUEUE,
+    "multimodal": "images are not described by this kind of spec yet",
+    "decoupled_mode": "write `decoupled: true` or `false`",
+}
+_OF_LLM = "it is an argument of `LLM()`: write it under `llm`, as "
+NOT_A_FLAG = {
+    **dict.fromkeys(("host", "port"), "the program chooses it"),
+    **{name: _OF_LLM + name for name in ("backend", "max_batch_size", "max_num_tokens", "max_seq_len")},
+    **{name: _OF_LLM + name for name in ("max_beam_width", "enable_chunked_prefill", "enable_attention_dp")},
+    **{name: _OF_LLM + name for name in ("trust_remote_code", "num_postprocess_workers")},
+    **dict.fromkeys(("tp_size", "tensor_parallel_size"), f"{_OF_LLM}tensor_parallel_size"),
+    "pp_size": f"{_OF_LLM}pipeline_parallel_size",
+    "ep_size": f"{_OF_LLM}moe_expert_parallel_size",
+    "kv_cache_dtype": f"{_OF_LLM}kv_cache_config.dtype",
+    **dict.fromkeys(
+        ("free_gpu_memory_fraction", "kv_cache_free_gpu_memory_fraction"),
+        f"{_OF_LLM}kv_cache_config.free_gpu_memory_fraction",
+    ),
+    **dict.fromkeys(("config", "extra_llm_api_options"), "the program writes that file from `llm`"),
+    **dict.fromkeys(("tokenizer", "revision"), "write it under `model`"),
+    **dict.fromkeys(
+        ("cp_size", "gpus_per_node", "reasoning_parser", "tool_parser", "otlp_traces_endpoint", "grpc"),
+        "trtllm-serve has it, but this kind of spec does not describe it yet",
+    ),
+    "telemetry": "the program always turns it off",
+}
 
 
 class TritonOfLlmApi(Strict):
@@ -26,6 +57,11 @@ class TritonOfLlmApi(Strict):
     gpu_device_ids: Devices | None = Field(
         None, description="GPUs of each instance, `0,1;2,3`; needed with several instances"
     )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refuse_by_name(cls, raw: Any, handler: ModelWrapValidatorHandler[TritonOfLlmApi]) -> TritonOfLlmApi:
+        return without_refused(cls.__name__, raw, handler, NOT_OF_TRITON, "cannot be set here")
 
     @model_validator(mode="after")
     def _each_instance_has_gpus(self) -> TritonOfLlmApi:
@@ -77,8 +113,8 @@ class LlmApiEngine(Strict):
             why = f"Triton's LLM-API model of {found} is not known here: {LLMAPI_SINCE} or later"
             wrong.append(mistake(why, "tensorrt_llm_version"))
         devices = self.triton.gpu_device_ids
-        if devices is not None and any(len(g.split(",")) != self.world_size for g in devices.split(";")):
-            why = f"each instance needs {self.world_size} (tensor x pipeline) GPUs"
+        if devices is not None and any(len(set(g.split(","))) != self.world_size for g in devices.split(";")):
+            why = f"each instance needs {self.world_size} (tensor x pipeline) different GPUs"
             wrong.append(mistake(why, "triton", "gpu_device_ids"))
         if self.gpu.count is not None and self.gpu.count < self.world_size * self.triton.instance_count:
             wrong.append(mistake(f"{self.world_size * self.triton.instance_count} GPUs are needed", "gpu", "count"))
@@ -91,6 +127,11 @@ class ServerOptions(Strict):
 
     served_model_name: str | None = Field(None, min_length=1, description="name clients ask for; default: the model")
     log_level: Literal["error", "warning", "info", "verbose", "debug"] = Field("info", description="what is logged")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refuse_by_name(cls, raw: Any, handler: ModelWrapValidatorHandler[ServerOptions]) -> ServerOptions:
+        return without_refused(cls.__name__, raw, handler, NOT_A_FLAG, "cannot be set here")
 
 
 class ServeEngine(Strict):

@@ -10,7 +10,7 @@ import yaml
 from harness.engine.classic import ClassicEngine
 from harness.engine.llm_arguments import LlmArguments
 from harness.engine.llmapi import LlmApiEngine, ServeEngine
-from harness.engine.native_templates import Templates, check, fill
+from harness.engine.native_templates import Templates, check, fill, outside_comments
 from harness.errors import UsageError
 
 CONFIG = "config.pbtxt"
@@ -45,6 +45,9 @@ FIXED = {
     "encoder_input_features_data_type": "TYPE_FP16",
     "prompt_embedding_table_data_type": "TYPE_FP16",
 }
+# Settings whose default here is not TensorRT-LLM's, or not that of its templates: they need their place even unnamed.
+OURS = ["triton_max_batch_size", "decoupled", "exclude_input_in_output"]
+OURS += ["preprocessing_instance_count", "postprocessing_instance_count", "bls_instance_count"]
 OTHER_NAME = {"decoupled": "decoupled_mode"}  # of a setting → its variable, where they differ
 
 
@@ -59,7 +62,8 @@ class Places:
 def classic_repository(spec: ClassicEngine, places: Places, templates: Templates) -> dict[str, bytes]:
     """The files of the repository, by path inside it.
 
-    Raises UsageError when a template asks for what nothing fills, or has no place for a setting that the spec names.
+    Raises UsageError when a template asks for what nothing fills, or has no place for a setting that the spec names or
+    whose default here is not TensorRT-LLM's.
     """
     if templates.are_ours and spec.serving.triton_backend == "python":
         raise UsageError(
@@ -72,10 +76,13 @@ def classic_repository(spec: ClassicEngine, places: Places, templates: Templates
         files[path], names = fill(path, files[path], values)
         check(path, files[path])
         used |= names
-    named = {OTHER_NAME.get(name, name) for name in spec.serving.model_fields_set}
-    homeless = sorted(name for name in named - used if values.get(name) is not None)
+    wanted = {OTHER_NAME.get(name, name) for name in (*spec.serving.model_fields_set, *OURS)}
+    homeless = sorted(name for name in wanted - used if values.get(name) is not None)
     if homeless:
-        raise UsageError(f"{templates.origin}: no template has a place for {', '.join(homeless)}")
+        raise UsageError(
+            f"{templates.origin}: no template has a place for {', '.join(homeless)}",
+            hint=f"are they of another TensorRT-LLM than {spec.tensorrt_llm_version}? Else leave out what they lack",
+        )
     return files
 
 
@@ -93,7 +100,7 @@ def llmapi_repository(spec: LlmApiEngine, templates: Templates) -> dict[str, byt
     """The files of the repository: NVIDIA's or our model, with this spec's model.yaml. Raises UsageError."""
     files = dict(templates.files)
     path = f"{LLM_MODEL}/{CONFIG}"
-    files[path] = _with_instances(files[path].decode(), spec)
+    files[path], _ = fill(path, _with_instances(files[path].decode(), spec), {})  # it has no variables
     check(path, files[path])
     triton = {"max_batch_size": 0, "decoupled": spec.triton.decoupled}
     triton["cancellation_check_period_ms"] = spec.triton.cancellation_check_period_ms
@@ -117,9 +124,11 @@ def _model(spec: LlmApiEngine) -> dict[str, object]:
 
 
 def _with_instances(text: str, spec: LlmApiEngine) -> bytes:
-    counted, found = re.subn(r"(count\s*:\s*)\d+", rf"\g<1>{spec.triton.instance_count}", text)
+    count = r"\bcount\s*:\s*\d+"
+    found = len(re.findall(count, outside_comments(r"(?!)", "", text, keep_comments=False)))
     if found != 1:
         raise UsageError(f"{LLM_MODEL}/{CONFIG}: expected one instance_group with a count, found {found}")
+    counted = outside_comments(count, f"count: {spec.triton.instance_count}", text)
     if spec.triton.gpu_device_ids is not None:
         devices = spec.triton.gpu_device_ids
         counted += f'parameters {{ key: "gpu_device_ids" value {{ string_value: "{devices}" }} }}\n'

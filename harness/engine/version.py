@@ -55,6 +55,7 @@ CLASSIC_UNTIL = version("1.3.0rc20")  # the last with engines: trtllm-build and 
 LLMAPI_SINCE = version("1.0.0")  # cancellation and performance metrics came to Triton's LLM-API model with 1.0
 ENGINE_ARGUMENTS_UNTIL = version("1.2.99")  # arguments of the LLM API's engine backend: quant_config and its like
 NEW_SCHEDULER_SINCE = version("1.3.0rc27")  # the pages that document the newer scheduler fields
+BACKEND_DEPRECATED_SINCE = version("1.3.0rc1")  # `backend` of LLM(): in the arguments of the 1.3 line; not later
 
 # TensorRT-LLM → the newest release of NVIDIA's Triton container with it (Triton's compatibility page, 2026-11).
 CONTAINERS = {

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.engine.build_commands import build_command, checkpoint_command
+from harness.engine.build_steps import BuildPlaces, has_local_weights, steps
 from harness.engine.classic import ClassicEngine
 from harness.engine.llmapi import LlmApiEngine, ServeEngine
 from harness.engine.native_repository import Places, classic_repository, llmapi_repository, serve_yaml
@@ -43,12 +43,12 @@ def deployment_files(spec: NativeSpec, places: Places, templates: Templates | No
         files = {"llm.yaml": serve_yaml(spec)}
         return Deployment({**files, "launch.sh": _script(spec, serve_command(spec))}, ())
     assert templates is not None
-    notes = (f"templates: {templates.origin}",)
+    notes = (f"models from {templates.origin}",)
     if isinstance(spec, LlmApiEngine):
         files = _below(REPOSITORY, llmapi_repository(spec, templates))
         return Deployment({**files, "launch.sh": _script(spec, _triton(1, []))}, notes)
     files = _below(REPOSITORY, classic_repository(spec, places, templates))
-    launch = _script(spec, _triton(spec.world_size * spec.instances, ["--disable-auto-complete-config"]))
+    launch = _script(spec, _triton(spec.world_size, ["--disable-auto-complete-config"]))
     return Deployment({**files, "build.sh": build_script(spec, places), "launch.sh": launch}, notes)
 
 
@@ -62,10 +62,10 @@ def serve_command(spec: ServeEngine) -> list[str]:
 
 
 def build_script(spec: ClassicEngine, places: Places) -> bytes:
-    """Run in TensorRT-LLM's folder, inside the container."""
-    checkpoint = f"{places.engine_dir}.checkpoint"
-    commands = [checkpoint_command(spec, checkpoint), build_command(spec, checkpoint, places.engine_dir)]
-    return "\n".join([_head(spec), *(shown(command) for command in commands), ""]).encode()
+    """Run in TensorRT-LLM's folder, inside the container: fetch the weights, convert or quantise, build."""
+    weights = spec.model.source if has_local_weights(spec) else f"{places.engine_dir}.weights"
+    made = BuildPlaces(".", weights, f"{places.engine_dir}.checkpoint", places.engine_dir)
+    return "\n".join([_head(spec), *(shown(step.command) for step in steps(spec, made)), ""]).encode()
 
 
 def _triton(world_size: int, more: Sequence[str]) -> list[str]:

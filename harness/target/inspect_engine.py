@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,12 @@ from harness.engine.inspect import Found, engine_values
 from harness.errors import TargetNotReady, UsageError
 from harness.target.describe import describe
 from harness.target.endpoint import Endpoint
+from harness.target.openai_server import served_models
 from harness.target.reach import require_reachable, speaks_http1
 from harness.target.triton import Contract, Description
 
 CONFIG = "config.json"
+_ADDRESS = re.compile(r"[A-Za-z0-9_.-]+:\d{1,5}|\[[0-9A-Fa-f:.]+\]:\d{1,5}")
 
 
 def inspect_folder(folder: Path) -> Found:
@@ -35,24 +39,32 @@ def inspect_folder(folder: Path) -> Found:
     values["ranks"] = len(ranks)
     values["engine_bytes"] = sum(rank.stat().st_size for rank in ranks)
     missing = {}
+    if "version" not in values:
+        missing["version"] = "config.json has none: the TensorRT-LLM that loads it may refuse it"
     wanted = values.get("world_size")
     if wanted is not None and wanted != len(ranks):
         missing["ranks"] = f"config.json says {wanted} ranks, {len(ranks)} rank*.engine files are there"
     return Found(str(folder), values, missing)
 
 
-def inspect_url(url: str, model: str | None) -> Found:
-    """A running Triton (HTTP or gRPC port) or trtllm-serve. Raises TargetNotReady when it is neither."""
+def inspect_url(url: str, model: str | None, *, expected_model: str | None = None) -> Found:
+    """A running Triton (HTTP or gRPC port) or trtllm-serve. Raises TargetNotReady when it is neither.
+
+    `model` has to be there; `expected_model` is preferred among several that a server behind OpenAI's API serves.
+    """
     place = url.removeprefix("http://").removeprefix("grpc://").rstrip("/")
-    if ":" not in place:
-        raise UsageError(f"{url}: no port", hint="write host:port, e.g. 127.0.0.1:8001")
+    if not _ADDRESS.fullmatch(place):
+        raise UsageError(
+            f"{url}: there is no such folder, and it is no host:port",
+            hint="write the folder of an engine, or the address of a server, e.g. 127.0.0.1:8001",
+        )
     require_reachable(Endpoint(name="inspect", url=place, protocol="triton_grpc", model=model or ""))
     if not speaks_http1(place):
         return _triton(place, "triton_grpc", model)
     try:
         return _triton(place, "triton_http", model)
     except TargetNotReady:
-        return _openai(place, model)
+        return _openai(place, model, expected_model)
 
 
 def _triton(place: str, protocol: str, model: str | None) -> Found:
@@ -63,25 +75,41 @@ def _triton(place: str, protocol: str, model: str | None) -> Found:
         except TargetNotReady as error:
             errors.append(error)
         else:
-            return Found(place, _values(said, name), dict(said.not_available))
+            return Found(place, _values(said, name), {**_untold_by_triton(said), **said.not_available})
     raise errors[-1]
 
 
-def _openai(place: str, model: str | None) -> Found:
-    said = describe(Endpoint(name="inspect", url=place, protocol="openai_completions", model=model or ""))
-    values: dict[str, Any] = {"server": "OpenAI's API (trtllm-serve?)", **said.server}
-    return Found(place, values, dict(said.not_available))
+def _openai(place: str, model: str | None, expected: str | None) -> Found:
+    asked = Endpoint(name="inspect", url=place, protocol="openai_completions", model=model or "")
+    served = served_models(asked)
+    shown = next((name for name in (model, expected) if name in served), ", ".join(served))
+    said = describe(dataclasses.replace(asked, model=model or shown.partition(", ")[0]))
+    values: dict[str, Any] = {"server": "OpenAI's API (trtllm-serve?)", "contract": "openai", **said.server}
+    values |= {"served_model_name": shown} if shown else {}
+    untold = {part: why for part, why in said.not_available.items() if part != "model_metadata"}
+    return Found(place, values, {"settings": "OpenAI's API tells no limits and no precision", **untold})
+
+
+def _untold_by_triton(said: Description) -> dict[str, str]:
+    """What no Triton tells of TensorRT-LLM, or this one does not."""
+    untold = {"version": "Triton tells its own version, not that of TensorRT-LLM"}
+    untold["limits"] = "those of the engine, and its precision, stand in its folder: inspect that"
+    told = [name for name in ("max_batch_size", "max_num_tokens", "max_seq_len") if name in said.settings]
+    if told:
+        del untold["limits"]
+    if said.contract is None:
+        untold["contract"] = "the server does not tell the model's tensors"
+    return untold
 
 
 def _values(said: Description, model: str) -> dict[str, Any]:
     server = f"{said.server.get('name', 'Triton')} {said.server.get('version', '(version not told)')}"
-    return {"server": server, "model": model, "contract": contract_name(said.contract), **said.settings}
+    contract = {} if said.contract is None else {"contract": contract_name(said.contract)}
+    return {"server": server, "model": model, **contract, **said.settings}
 
 
-def contract_name(contract: Contract | None) -> str:
+def contract_name(contract: Contract) -> str:
     """Which generation of TensorRT-LLM's tensors a model has."""
-    if contract is None:
-        return "not told"
     if "sampling_param_max_tokens" in contract.inputs:
         return "llmapi"
     if {"request_output_len", "max_tokens"} & contract.inputs.keys():

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.engine.classic import ClassicEngine
 from harness.engine.cpu import CpuEngine
-from harness.engine.inspect import differences, expected_values
+from harness.engine.inspect import differences, expected_of_server
 from harness.engine.llmapi import LlmApiEngine, ServeEngine
 from harness.engine.load import LoadedEngine
 from harness.engine.native_repository import Places, classic_repository, llmapi_repository
@@ -26,6 +26,7 @@ from harness.errors import TargetNotReady, UsageError
 from harness.target import first_token, native, native_commands, private_folder, tritonserver
 from harness.target.describe import describe
 from harness.target.endpoint import Endpoint
+from harness.target.inspect_engine import contract_name
 from harness.target.launch import READY_LIMIT_S, lay_out, prepare_parts
 from harness.target.model_cache import TOKENIZER
 from harness.target.native import Running, ServerStart
@@ -106,7 +107,8 @@ def _answering(
 
 def _require_same(engine: LoadedEngine, said: Description) -> None:
     """What the server tells of its settings is what the spec says. Raises TargetNotReady."""
-    differ = differences(expected_values(engine.spec), said.settings)
+    contract = {} if said.contract is None else {"contract": contract_name(said.contract)}
+    differ = differences(expected_of_server(engine.spec), {**said.settings, **contract})
     if differ:
         raise TargetNotReady(
             f"the server is not what {engine.spec.name} says: {'; '.join(map(str, differ))}",

@@ -33,6 +33,12 @@ def describe(endpoint: Endpoint) -> Description:
     return Description(server=version if isinstance(version, dict) else {}, not_available=missing)
 
 
+def served_models(endpoint: Endpoint) -> list[str]:
+    """The names of the models there; empty when the server does not list them. Raises TargetNotReady."""
+    models = ask_first(endpoint, "/v1/models", hint=_HINT)
+    return _names(models.content) if models.is_ok else []
+
+
 def _names(content: Any) -> list[str]:
     listed = content.get("data") if isinstance(content, dict) else None
     return [str(entry["id"]) for entry in listed or [] if isinstance(entry, dict) and "id" in entry]

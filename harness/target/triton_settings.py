@@ -18,7 +18,6 @@ PARAMETERS = (
     "max_beam_width",
     "max_attention_window_size",
     "exclude_input_in_output",
-    "gpt_model_type",
     "decoding_mode",
     "max_queue_size",
     "accumulate_tokens",
@@ -28,7 +27,24 @@ PARAMETERS = (
     "dtype",
     "tokens_per_block",
     "cancellation_check_period_ms",
+    "stats_check_period_ms",
+    "iter_stats_max_iterations",
+    "request_stats_max_iterations",
+    "kv_cache_host_memory_bytes",
+    "sink_token_length",
+    "enable_trt_overlap",
+    "normalize_log_probs",
+    "gpu_device_ids",
+    "gpu_weights_percent",
+    "enable_context_fmha_fp32_acc",
+    "multi_block_mode",
+    "cuda_graph_mode",
+    "cuda_graph_cache_size",
+    "guided_decoding_backend",
+    "add_special_tokens",
+    "skip_special_tokens",
 )
+OTHER_NAME = {"gpt_model_type": "batching_strategy"}  # of a parameter → the setting of a spec, where they differ
 
 
 def settings_of(configurations: Mapping[str, Any], model: str) -> dict[str, Any]:
@@ -46,7 +62,8 @@ def settings_of(configurations: Mapping[str, Any], model: str) -> dict[str, Any]
 
 def _parameters(configuration: Mapping[str, Any]) -> dict[str, Any]:
     given = configuration.get("parameters", {})
-    texts = {name: given[name].get("string_value", "") for name in PARAMETERS if name in given}
+    names = {**{name: name for name in PARAMETERS}, **OTHER_NAME}
+    texts = {name: given[key].get("string_value", "") for key, name in names.items() if key in given}
     return {name: _value(text) for name, text in texts.items() if text and not text.startswith("${")}
 
 

@@ -22,14 +22,22 @@ from embedded_client import Client
 from embedded_server import SETTINGS, EmbeddedServer, build_model, server_python
 from tokenizers import Tokenizer
 
+from harness.engine.classic import ClassicEngine
+from harness.engine.inspect import differences, expected_of_server
 from harness.engine.load import load_engine
 from harness.engine.native_repository import Places, classic_repository, llmapi_repository
 from harness.engine.native_templates import find_templates
+from harness.target.describe import describe
+from harness.target.endpoint import Endpoint
+from harness.target.inspect_engine import contract_name
 
 pytestmark = pytest.mark.integration
 
 PROMPT = "class Example(object): pass"
 ENGINE = "tensorrt_llm"
+# What the embedded engine's `tensorrt_llm`, which stands in for TensorRT-LLM's, says of itself.
+ENGINE_S_OWN = ("max_batch_size", "max_num_tokens", "max_seq_len", "max_tokens_in_paged_kv_cache", "dtype")
+ENGINE_S_OWN += ("batch_scheduler_policy", "enable_chunked_context", "enable_kv_cache_reuse", "tokens_per_block")
 
 
 class RenderedServer(EmbeddedServer):
@@ -46,13 +54,18 @@ class RenderedServer(EmbeddedServer):
         return repository
 
 
-def rendered(model_dir: Path, **more: object) -> dict[str, bytes]:
+def rendered_spec(**more: object) -> ClassicEngine:
     """A shipped spec with few processes: two cores, not a GPU host."""
     spec = load_engine("llama-3.1-8b-fp8-h100").spec
+    assert isinstance(spec, ClassicEngine)
     few = {"preprocessing_instance_count": 1, "postprocessing_instance_count": 1, "bls_instance_count": 1}
     few |= {"triton_max_batch_size": int(SETTINGS["triton_max_batch_size"])}
-    spec = spec.model_copy(update={"serving": spec.serving.model_copy(update={**few, **more})})
-    return classic_repository(spec, Places("/engines/none", str(model_dir)), find_templates("classic", None))
+    return spec.model_copy(update={"serving": spec.serving.model_copy(update={**few, **more})})
+
+
+def rendered(model_dir: Path, **more: object) -> dict[str, bytes]:
+    places = Places("/engines/none", str(model_dir))
+    return classic_repository(rendered_spec(**more), places, find_templates("classic", None))
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +161,19 @@ def test_bls_answers_a_budget_of_nothing_with_the_traceback_that_names_it(client
     answer = client.ask("tensorrt_llm_bls", text_input=PROMPT, max_tokens=0, stream=True)
     assert "max_tokens must be a single value > 0" in str(answer.error)
     assert "Traceback" in str(answer.error)
+
+
+@pytest.mark.parametrize("model", ["ensemble", "tensorrt_llm_bls"])
+def test_a_rendered_server_is_what_its_spec_says(server: EmbeddedServer, model_dir: Path, model: str) -> None:
+    spec = rendered_spec()
+    said = describe(Endpoint(name="rendered", url=server.grpc_url, protocol="triton_grpc", model=model))
+    expected = expected_of_server(spec)
+    found = {name: value for name, value in said.settings.items() if name not in ENGINE_S_OWN}
+    assert differences(expected, {**found, "contract": contract_name(said.contract)}) == []
+    assert found["triton_max_batch_size"] == expected["triton_max_batch_size"]
+    other = expected_of_server(load_engine("llama-3.1-8b-bf16-h100").spec)
+    names = {each.name for each in differences(other, {**found, "contract": contract_name(said.contract)})}
+    assert "contract" in names
 
 
 SCENARIO = """

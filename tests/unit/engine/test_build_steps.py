@@ -74,7 +74,7 @@ def test_the_key_changes_with_everything_that_changes_the_engine() -> None:
 
 def test_the_key_stays_with_what_changes_no_engine() -> None:
     key = build_key(spec(), "sha256:1", "H100")
-    assert key == build_key(spec(build={**SAID["build"], "workers": 8}), "sha256:1", "H100")
+    assert key == build_key(spec(build={**SAID["build"], "workers": 2}), "sha256:1", "H100")
     assert key == build_key(spec(serving={"enable_kv_cache_reuse": True}), "sha256:1", "H100")
     assert key == build_key(spec(description="other words"), "sha256:1", "H100")
 

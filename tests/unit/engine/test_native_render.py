@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import string
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +17,20 @@ from tritonclient.grpc import model_config_pb2
 from harness.cli.engine_render_command import render
 from harness.engine.classic_checkpoint import Conversion
 from harness.engine.load import load_engine
-from harness.engine.native_repository import FIXED, LEFT_OPEN, Places, classic_repository, llmapi_repository
+from harness.engine.native_repository import (
+    FIXED,
+    LEFT_OPEN,
+    Places,
+    classic_repository,
+    classic_values,
+    llmapi_repository,
+)
 from harness.engine.native_templates import CLASSIC_MODELS, Templates, fill, find_templates
 from harness.errors import UsageError
 from harness.resources import shipped
 from harness.target.deployment_files import deployment_files
+from tests.oracle import fill_template
+from tests.oracle.trtllm_tensors import CONTRACT, LLM_IN, LLM_OUT, MODELS, RAGGED, table
 
 CLASSIC, FOUR, LLMAPI, NEWER, SERVE = (
     "llama-3.1-8b-fp8-h100",
@@ -104,17 +112,39 @@ def everything(name: str) -> list[Any]:
     return [spec, spec.model_copy(update={"checkpoint": Conversion(made_by="convert")})]
 
 
+def without_comments(files: dict[str, bytes]) -> dict[str, list[str]]:
+    return {
+        path: [line for line in content.decode().splitlines() if not line.startswith("#")]
+        for path, content in files.items()
+    }
+
+
 @pytest.mark.parametrize("name", [CLASSIC, FOUR, LLMAPI, NEWER, SERVE])
 def test_every_setting_reaches_the_rendered_files_or_commands(name: str) -> None:
     silent = []
     for spec in everything(name):
-        before = files_of(spec)
+        before, said = files_of(spec), without_comments(files_of(spec))
         for path in leaves(spec):
             if path in (("serving", "triton_backend"), ("parallelism", "moe_tp_size"), ("parallelism", "moe_ep_size")):
                 continue  # tested by themselves: our templates hold one backend; experts are cut by `convert` alone
-            if before == files_of(replaced(spec, path)):
+            after = files_of(replaced(spec, path))
+            is_heading = path[0] in ("gpu", "tensorrt_llm_version")  # what it is for: told, not set
+            if before == after or (said == without_comments(after) and not is_heading):
                 silent.append(".".join(path))
     assert silent == []
+
+
+def test_the_build_script_fetches_the_named_revision_unless_the_weights_are_a_folder() -> None:
+    spec = load_engine(CLASSIC).spec
+    named = spec.model_copy(update={"model": spec.model.model_copy(update={"revision": "abc"})})
+    script = files_of(named)["build.sh"].decode()
+    assert "huggingface-cli download meta-llama/Llama-3.1-8B-Instruct" in script
+    assert "--revision abc" in script
+    assert "--model_dir /engines/e.weights" in script
+    local = spec.model_copy(update={"model": spec.model.model_copy(update={"source": "/weights/8b"})})
+    script = files_of(local)["build.sh"].decode()
+    assert "download" not in script
+    assert "--model_dir /weights/8b" in script
 
 
 def test_experts_are_cut_when_a_checkpoint_is_converted() -> None:
@@ -131,92 +161,24 @@ def test_the_blocks_of_the_cache_are_told_to_the_builder_when_it_has_any() -> No
 
 # --- tensors ----------------------------------------------------------------------------------------------------------
 
-# name TYPE dims flags, written out from trtllm.md §1.2 to §1.5. `!` required, `s` a scalar (reshape to []), `r` ragged.
-TEXT_IN = """text_input STRING 1 !;max_tokens INT32 1 !;decoder_text_input STRING 1;num_return_sequences INT32 1
-bad_words STRING -1;stop_words STRING -1;exclude_input_in_output BOOL 1;end_id INT32 1;pad_id INT32 1;top_k INT32 1
-top_p FP32 1;temperature FP32 1;length_penalty FP32 1;repetition_penalty FP32 1;presence_penalty FP32 1
-frequency_penalty FP32 1;min_tokens INT32 1;seed UINT64 1;return_log_probs BOOL 1;return_context_logits BOOL 1
-return_generation_logits BOOL 1;return_perf_metrics BOOL 1;return_num_input_tokens BOOL 1
-return_num_output_tokens BOOL 1;beam_width INT32 1;stream BOOL 1;prompt_embedding_table FP16 -1,-1
-prompt_vocab_size INT32 1;prompt_table_extra_id UINT64 1;embedding_bias_words STRING -1;embedding_bias_weights FP32 -1
-lora_task_id UINT64 1;lora_weights FP16 -1,-1;lora_config INT32 -1,3;guided_decoding_guide_type STRING 1
-guided_decoding_guide STRING 1"""
-BLS_IN = (
-    TEXT_IN
-    + """;num_draft_tokens INT32 1;use_draft_logits BOOL 1;image_input FP16 -1,3,-1,-1
-image_bytes_input UINT8 -1,-1,-1,-1;image_url_input STRING 1;video_bytes_input UINT8 -1,-1,-1,-1"""
-)
-SHARED_OUT = """cum_log_probs FP32 -1;output_log_probs FP32 -1,-1;context_logits FP32 -1,-1
-generation_logits FP32 -1,-1,-1;batch_index INT32 1;sequence_index INT32 1;kv_cache_alloc_new_blocks INT32 1
-kv_cache_reused_blocks INT32 1;kv_cache_alloc_total_blocks INT32 1;arrival_time_ns INT64 1
-first_scheduled_time_ns INT64 1;first_token_time_ns INT64 1;last_token_time_ns INT64 1;acceptance_rate FP32 1
-total_accepted_draft_tokens INT32 1;total_draft_tokens INT32 1;num_input_tokens INT32 1;num_output_tokens INT32 1"""
-ENGINE_IN = """input_ids INT32 -1 r;input_lengths INT32 1 !s;request_output_len INT32 1 !s
-encoder_input_features FP16 -1,-1;encoder_output_lengths INT32 1 s;decoder_input_ids INT32 -1
-decoder_input_lengths INT32 1 s;cross_attention_mask BOOL -1,-1;skip_cross_attn_blocks BOOL 1;end_id INT32 1 s
-pad_id INT32 1 s;stop_words_list INT32 2,-1;bad_words_list INT32 2,-1;embedding_bias FP32 -1;beam_width INT32 1 s
-num_return_sequences INT32 1 s;temperature FP32 1 s;runtime_top_p FP32 1 s;runtime_top_p_min FP32 1 s
-runtime_top_p_decay FP32 1 s;len_penalty FP32 1 s;repetition_penalty FP32 1 s;beam_search_diversity_rate FP32 1 s
-presence_penalty FP32 1 s;frequency_penalty FP32 1 s;runtime_top_k INT32 1 s;runtime_top_p_reset_ids INT32 1 s
-min_tokens INT32 1 s;early_stopping BOOL 1 s;seed UINT64 1 s;return_log_probs BOOL 1 s;return_context_logits BOOL 1 s
-return_generation_logits BOOL 1 s;return_perf_metrics BOOL 1 s;return_num_input_tokens BOOL 1 s
-return_num_output_tokens BOOL 1 s;exclude_input_in_output BOOL 1 s;stop BOOL 1 s;streaming BOOL 1 s
-draft_input_ids INT32 -1;draft_logits FP32 -1,-1;draft_acceptance_threshold FP32 1 s
-prompt_embedding_table FP16 -1,-1;prompt_table_extra_ids UINT64 -1;prompt_vocab_size INT32 1 s
-mrope_rotary_cos_sin FP32 -1;mrope_position_deltas INT64 1;lora_task_id UINT64 1 s;lora_weights FP16 -1,-1
-lora_config INT32 -1,3;context_phase_params UINT8 -1;retention_token_range_starts INT32 -1
-retention_token_range_ends INT32 -1;retention_token_range_priorities INT32 -1
-retention_token_range_durations_ms INT32 -1;retention_decode_priority INT32 1;retention_decode_duration_ms INT32 1
-guided_decoding_guide_type STRING 1;guided_decoding_guide STRING 1;lookahead_window_size INT32 1
-lookahead_ngram_size INT32 1;lookahead_verification_set_size INT32 1"""
-LLM_IN = """text_input STRING -1 !;streaming BOOL 1;sampling_param_max_tokens INT32 1;sampling_param_top_k INT32 1
-sampling_param_best_of INT32 1;sampling_param_temperature FP32 1;sampling_param_top_p FP32 1
-sampling_param_frequency_penalty FP32 1;sampling_param_presence_penalty FP32 1;sampling_param_stop STRING -1
-sampling_param_seed UINT64 1;sampling_param_exclude_input_from_output BOOL 1;sampling_param_return_perf_metrics BOOL 1
-return_finish_reason BOOL 1;return_stop_reason BOOL 1;return_cumulative_logprob BOOL 1;stop BOOL 1"""
-LLM_OUT = """text_output STRING -1;finish_reason STRING -1;stop_reason STRING -1;cumulative_logprob FP32 -1
-kv_cache_reused_block INT32 -1;kv_cache_missed_block INT32 -1;kv_cache_alloc_new_blocks INT32 -1
-kv_cache_alloc_total_blocks INT32 -1;kv_cache_hit_rate FP32 -1;arrival_time_ns INT64 1;first_scheduled_time_ns INT64 1
-first_token_time_ns INT64 1;last_token_time_ns INT64 1;acceptance_rate FP32 1;total_accepted_draft_tokens INT32 1
-total_draft_tokens INT32 1"""
-PRE_IN = """QUERY STRING 1 !;REQUEST_OUTPUT_LEN INT32 1 !;DECODER_QUERY STRING 1;BAD_WORDS_DICT STRING -1
-STOP_WORDS_DICT STRING -1;EMBEDDING_BIAS_WORDS STRING -1;EMBEDDING_BIAS_WEIGHTS FP32 -1;END_ID INT32 1;PAD_ID INT32 1
-PROMPT_TABLE_EXTRA_ID UINT64 1"""
-PRE_OUT = """INPUT_ID INT32 -1;REQUEST_INPUT_LEN INT32 1;DECODER_INPUT_ID INT32 -1;REQUEST_DECODER_INPUT_LEN INT32 1
-BAD_WORDS_IDS INT32 2,-1;STOP_WORDS_IDS INT32 2,-1;EMBEDDING_BIAS FP32 -1;REQUEST_OUTPUT_LEN INT32 -1
-OUT_END_ID INT32 1;OUT_PAD_ID INT32 1;OUT_PROMPT_TABLE_EXTRA_IDS UINT64 -1"""
-CONTRACT = {
-    "ensemble": (TEXT_IN, f"text_output STRING -1;{SHARED_OUT}"),
-    "tensorrt_llm_bls": (BLS_IN, f"text_output STRING -1;{SHARED_OUT}"),
-    "tensorrt_llm": (
-        ENGINE_IN,
-        f"output_ids INT32 -1,-1;sequence_length INT32 -1;{SHARED_OUT};context_phase_params UINT8 -1",
-    ),
-    "preprocessing": (PRE_IN, PRE_OUT),
-    "postprocessing": ("TOKENS_BATCH INT32 -1,-1 !;SEQUENCE_LENGTH INT32 -1 !", "OUTPUT STRING -1"),
-}
-
-
-def table(text: str) -> dict[str, tuple[str, list[int], str]]:
-    rows = [row.split() for row in re.split(r"[;\n]", text) if row.strip()]
-    return {name: (kind, [int(d) for d in dims.split(",")], "".join(flags)) for name, kind, dims, *flags in rows}
-
 
 def parsed(text: bytes) -> Any:
     return text_format.Parse(text.decode(), model_config_pb2.ModelConfig())
 
 
-def assert_tensors(config: Any, inputs: str, outputs: str) -> None:
+def assert_tensors(config: Any, inputs: str, outputs: str, ragged: str = "") -> None:
     kind = model_config_pb2.DataType.Name
     expected = table(inputs)
     assert {i.name: (kind(i.data_type), list(i.dims)) for i in config.input} == {
         name: (f"TYPE_{type_}", dims) for name, (type_, dims, _) in expected.items()
     }
+    assert len(config.input) == len(expected)
     for tensor in config.input:
         flags = expected[tensor.name][2]
         assert tensor.optional == ("!" not in flags), tensor.name
         assert tensor.HasField("reshape") == ("s" in flags), tensor.name
-        assert tensor.allow_ragged_batch or "r" not in flags, tensor.name
+        assert not tensor.reshape.shape, tensor.name
+        assert tensor.allow_ragged_batch == (tensor.name in ragged.split()), tensor.name
     assert [(o.name, kind(o.data_type), list(o.dims)) for o in sorted(config.output, key=lambda o: o.name)] == [
         (name, f"TYPE_{type_}", dims) for name, (type_, dims, _) in sorted(table(outputs).items())
     ]
@@ -227,13 +189,44 @@ def test_each_tensor_of_a_rendered_classic_model_is_the_contract_s(model: str) -
     config = parsed(files_of(load_engine(CLASSIC).spec)[f"repository/{model}/config.pbtxt"])
     assert config.name == model
     assert config.max_batch_size == 512
-    assert_tensors(config, *CONTRACT[model])
+    assert_tensors(config, *CONTRACT[model], ragged=RAGGED if model == "tensorrt_llm" else "")
+
+
+@pytest.mark.parametrize("decoupled", [True, False])
+@pytest.mark.parametrize("model", CLASSIC_MODELS)
+def test_each_classic_model_is_run_batched_and_decoupled_as_upstream_s(model: str, decoupled: bool) -> None:
+    spec = load_engine(CLASSIC).spec
+    spec = spec.model_copy(update={"serving": spec.serving.model_copy(update={"decoupled": decoupled})})
+    config = parsed(files_of(spec)[f"repository/{model}/config.pbtxt"])
+    by, follows, batches = MODELS[model]
+    assert (config.platform or config.backend) == by
+    assert config.model_transaction_policy.decoupled == (follows and decoupled)
+    assert config.HasField("dynamic_batching") == batches
+    if model in ("preprocessing", "tensorrt_llm"):
+        assert list(config.dynamic_batching.preferred_batch_size) == [512]
+    counts = {"preprocessing": 5, "postprocessing": 5, "tensorrt_llm": 1, "tensorrt_llm_bls": 512}
+    assert [group.count for group in config.instance_group] == ([counts[model]] if model in counts else [])
+    assert {group.kind for group in config.instance_group} <= {model_config_pb2.ModelInstanceGroup.KIND_CPU}
+
+
+def test_the_parameters_of_the_engine_are_those_of_upstream_under_its_keys() -> None:
+    keys = {"batching_strategy": "gpt_model_type", "engine_dir": "gpt_model_path"}
+    files = files_of(load_engine(CLASSIC).spec)
+    rendered = parsed(files["repository/tensorrt_llm/config.pbtxt"]).parameters
+    fixed = {"FORCE_CPU_ONLY_INPUT_TENSORS", "executor_worker_path"}
+    assert set(rendered) - fixed <= {keys.get(name, name) for name in UPSTREAM_VARIABLES}
+    assert rendered["gpt_model_type"].string_value == "inflight_fused_batching"
+    assert rendered["gpt_model_path"].string_value == "/engines/e"
+    assert rendered["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value == "no"
+    assert "worker_path" not in rendered, "TensorRT-LLM fails when it is there"
 
 
 @pytest.mark.parametrize("name", [LLMAPI, NEWER])
 def test_each_tensor_of_a_rendered_llmapi_model_is_the_contract_s(name: str) -> None:
     config = parsed(files_of(load_engine(name).spec)["repository/tensorrt_llm/config.pbtxt"])
     assert (config.backend, config.max_batch_size) == ("python", 0)
+    assert not config.HasField("model_transaction_policy"), "it comes from model.yaml"
+    assert not config.HasField("dynamic_batching")
     assert_tensors(config, LLM_IN, LLM_OUT)
 
 
@@ -317,39 +310,127 @@ def upstream(folder: Path, *, more: str = "") -> Path:
     return folder / "all_models"
 
 
-def long_parameter(name: str) -> str:
-    return f'parameters: {{\n  key: "{name}"\n    value: {{\n      string_value: "${{{name}}}"\n  }}\n}}\n'
+def long_parameter(name: str, key: str = "") -> str:
+    return f'parameters: {{\n  key: "{key or name}"\n    value: {{\n      string_value: "${{{name}}}"\n  }}\n}}\n'
+
+
+def rendered_upstream(folder: Path, more: str = "", places: Places = PLACES) -> dict[str, bytes]:
+    return classic_repository(load_engine(CLASSIC).spec, places, find_templates("classic", upstream(folder, more=more)))
+
+
+def parameters_of(text: bytes) -> dict[str, str]:
+    return {key: value.string_value for key, value in parsed(text).parameters.items()}
 
 
 def test_upstream_s_templates_are_filled_with_every_variable_accounted_for(tmp_path: Path) -> None:
-    templates = find_templates("classic", upstream(tmp_path))
-    files = classic_repository(load_engine(CLASSIC).spec, PLACES, templates)
+    files = rendered_upstream(tmp_path)
     for model in CLASSIC_MODELS:
         text = files[f"{model}/config.pbtxt"]
         assert b"${" not in text
         assert f"{model}/1/.keep" in files
         parsed(text)
-    parameters = parsed(files["tensorrt_llm/config.pbtxt"]).parameters
-    assert parameters["engine_dir"].string_value == "/engines/e"
-    assert parameters["enable_kv_cache_reuse"].string_value == "false"
+    parameters = parameters_of(files["tensorrt_llm/config.pbtxt"])
+    assert parameters["engine_dir"] == "/engines/e"
+    assert parameters["enable_kv_cache_reuse"] == "false"
     assert "participant_ids" not in parameters, "what has no value is left out, not text that fails to parse"
-    assert all(value.string_value for value in parameters.values())
-    preprocessing = parsed(files["preprocessing/config.pbtxt"]).parameters
-    assert preprocessing["multimodal_model_path"].string_value == ""
+    assert all(parameters.values())
+    assert parameters_of(files["preprocessing/config.pbtxt"])["multimodal_model_path"] == ""
+
+
+@pytest.mark.parametrize("model", CLASSIC_MODELS)
+def test_filling_is_what_upstream_s_own_tool_does_but_for_what_it_would_leave_open(tmp_path: Path, model: str) -> None:
+    spec = load_engine(CLASSIC).spec
+    serving = spec.serving.model_copy(update={"max_attention_window_size": [4096, 8192], "gpu_device_ids": "0,1"})
+    spec = spec.model_copy(update={"serving": serving})
+    places = Places("/engines/a,b:c", "/models/t")  # a comma and a colon, which the tool cuts at
+    templates = find_templates("classic", upstream(tmp_path))
+    template = templates.files[f"{model}/config.pbtxt"].decode()
+    values = {
+        name: text for name, text in classic_values(spec, places).items() if text is not None and name in template
+    }
+    by_tool = parsed(fill_template.filled(template, fill_template.as_pairs(values)).encode())
+    for key in [key for key, value in by_tool.parameters.items() if value.string_value.startswith("${")]:
+        by_tool.parameters.pop(key)
+    ours = parsed(classic_repository(spec, places, templates)[f"{model}/config.pbtxt"])
+    for key in [key for key, value in ours.parameters.items() if not value.string_value]:
+        ours.parameters.pop(key)  # Python models: an empty text is "not given", as an open variable is
+    assert ours == by_tool
+    if model == "tensorrt_llm":
+        assert ours.parameters["max_attention_window_size"].string_value == "4096,8192"
+        assert ours.parameters["engine_dir"].string_value == "/engines/a,b:c"
+
+
+def test_a_variable_that_stands_twice_is_filled_or_taken_out_in_both_places(tmp_path: Path) -> None:
+    more = long_parameter("tokenizer_dir", "also_there") + long_parameter("participant_ids", "ranks_too")
+    parameters = parameters_of(rendered_upstream(tmp_path, more)["tensorrt_llm/config.pbtxt"])
+    assert parameters["tokenizer_dir"] == parameters["also_there"] == "/models/t"
+    assert not {"participant_ids", "ranks_too"} & set(parameters)
+
+
+def test_an_open_variable_that_also_stands_elsewhere_is_an_error_not_an_empty_text(tmp_path: Path) -> None:
+    more = 'parameters { key: "both" value { string_value: "${participant_ids}/${engine_dir}" } }\n'
+    with pytest.raises(UsageError, match=r"tensorrt_llm/config.pbtxt: \$\{participant_ids\} has no value"):
+        rendered_upstream(tmp_path, more)
+
+
+IN_COMMENTS = """# default: ${a_variable_of_another_version}, see also ${participant_ids} and ${max_beam_width}
+# parameters { key: "switched_off" value { string_value: "${num_nodes}" } }
+# parameters: {
+#   key: "switched_off_too"
+#   value: { string_value: "${lora_prefetch_dir}" }
+# }
+parameters: { # a word on it
+  key: "num_nodes" # of MPI
+  value: {
+    # count: 9
+    string_value: "${num_nodes}" # default: 1
+  }
+}
+parameters { key: "with_a_mark" value { string_value: "a # b ${engine_dir}" } }
+parameters { key: "last" value { string_value: "yes" } }
+"""
+
+
+def test_comments_are_no_part_of_a_template(tmp_path: Path) -> None:
+    text = rendered_upstream(tmp_path, IN_COMMENTS)["tensorrt_llm/config.pbtxt"]
+    parameters = parameters_of(text)
+    assert not {"switched_off", "switched_off_too", "num_nodes"} & set(parameters)
+    assert parameters["with_a_mark"] == "a # b /engines/e"
+    assert parameters["last"] == "yes", "what follows a parameter that was taken out is not drawn into a comment"
+    assert b"# parameters { key" in text
+
+
+def test_text_that_protobuf_or_the_template_would_read_otherwise_reaches_triton_as_it_is(tmp_path: Path) -> None:
+    odd = Places('/engines/a"b\\c $x ${y} $$ #,:', "/models/ü")
+    files = rendered_upstream(tmp_path, places=odd)
+    assert parameters_of(files["tensorrt_llm/config.pbtxt"])["engine_dir"] == odd.engine_dir
+    assert parameters_of(files["preprocessing/config.pbtxt"])["tokenizer_dir"] == odd.tokenizer_dir
 
 
 def test_a_variable_of_a_template_that_nothing_fills_is_an_error(tmp_path: Path) -> None:
-    folder = upstream(tmp_path, more=long_parameter("brand_new_setting"))
     with pytest.raises(UsageError, match=r"tensorrt_llm/config.pbtxt: nothing fills \$\{brand_new_setting\}"):
-        classic_repository(load_engine(CLASSIC).spec, PLACES, find_templates("classic", folder))
+        rendered_upstream(tmp_path, long_parameter("brand_new_setting"))
 
 
-def test_a_setting_for_which_no_template_has_a_place_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("setting", ["enable_chunked_context", "exclude_input_in_output"])
+def test_a_setting_named_or_with_a_default_of_ours_needs_its_place_in_the_templates(
+    tmp_path: Path, setting: str
+) -> None:
     folder = upstream(tmp_path)
     config = folder / "inflight_batcher_llm" / "tensorrt_llm" / "config.pbtxt"
-    config.write_text(config.read_text().replace(long_parameter("enable_chunked_context"), ""))
-    with pytest.raises(UsageError, match="no template has a place for enable_chunked_context"):
-        classic_repository(load_engine(CLASSIC).spec, PLACES, find_templates("classic", folder))
+    config.write_text(config.read_text().replace(long_parameter(setting), ""))
+    spec = load_engine(FOUR).spec
+    assert ("exclude_input_in_output" in spec.serving.model_fields_set) is False
+    with pytest.raises(UsageError, match=f"no template has a place for {setting}"):
+        classic_repository(spec, PLACES, find_templates("classic", folder))
+
+
+def test_a_fixed_count_of_processes_in_a_template_is_no_place_for_ours(tmp_path: Path) -> None:
+    folder = upstream(tmp_path)
+    config = folder / "inflight_batcher_llm" / "tensorrt_llm_bls" / "config.pbtxt"
+    config.write_text(config.read_text().replace("${bls_instance_count}", "1"))
+    with pytest.raises(UsageError, match="no template has a place for bls_instance_count"):
+        classic_repository(load_engine(FOUR).spec, PLACES, find_templates("classic", folder))
 
 
 def test_a_folder_without_the_models_is_not_taken_for_templates(tmp_path: Path) -> None:
@@ -358,9 +439,8 @@ def test_a_folder_without_the_models_is_not_taken_for_templates(tmp_path: Path) 
 
 
 def test_a_configuration_that_triton_could_not_read_is_an_error(tmp_path: Path) -> None:
-    folder = upstream(tmp_path, more="surprise: 1\n")
     with pytest.raises(UsageError, match="Triton could not read the rendered configuration"):
-        classic_repository(load_engine(CLASSIC).spec, PLACES, find_templates("classic", folder))
+        rendered_upstream(tmp_path, "surprise: 1\n")
 
 
 def test_all_variables_of_upstream_have_a_value_or_are_left_open_on_purpose() -> None:
@@ -374,26 +454,50 @@ def test_a_value_that_cannot_be_left_out_is_an_error() -> None:
         fill("tensorrt_llm/config.pbtxt", b"max_batch_size: ${size}", {"size": None})
 
 
-def test_the_python_runtime_needs_upstream_s_templates() -> None:
+def test_the_python_runtime_needs_upstream_s_templates(tmp_path: Path) -> None:
     spec = load_engine(CLASSIC).spec
     spec = spec.model_copy(update={"serving": spec.serving.model_copy(update={"triton_backend": "python"})})
     with pytest.raises(UsageError, match="--templates DIR"):
         classic_repository(spec, PLACES, find_templates("classic", None))
+    files = classic_repository(spec, PLACES, find_templates("classic", upstream(tmp_path)))
+    assert parsed(files["tensorrt_llm/config.pbtxt"]).backend == "python"
 
 
-def test_several_instances_of_the_llm_api_are_counted_and_given_their_gpus() -> None:
+UPSTREAM_LLMAPI = """name: "tensorrt_llm"
+backend: "python"
+# Please set these in model.yaml:
+# max_batch_size: 64
+# instance_group [ { count: 9 } ]
+instance_group [
+  {
+    count: 1
+    kind : KIND_CPU
+  }
+]
+"""
+
+
+def test_several_instances_of_the_llm_api_are_counted_and_given_their_gpus(tmp_path: Path) -> None:
     spec = load_engine(LLMAPI).spec
     triton = spec.triton.model_copy(update={"instance_count": 2, "gpu_device_ids": "0;1"})
-    files = llmapi_repository(spec.model_copy(update={"triton": triton}), find_templates("llmapi", None))
-    config = parsed(files["tensorrt_llm/config.pbtxt"])
-    assert config.instance_group[0].count == 2
-    assert config.parameters["gpu_device_ids"].string_value == "0;1"
+    spec = spec.model_copy(update={"triton": triton})
+    (tmp_path / "llmapi" / "tensorrt_llm" / "1").mkdir(parents=True)
+    (tmp_path / "llmapi" / "tensorrt_llm" / "config.pbtxt").write_text(UPSTREAM_LLMAPI)
+    for templates in (find_templates("llmapi", None), find_templates("llmapi", tmp_path)):
+        files = llmapi_repository(spec, templates)
+        config = parsed(files["tensorrt_llm/config.pbtxt"])
+        assert [group.count for group in config.instance_group] == [2]
+        assert config.max_batch_size == 0
+        assert config.parameters["gpu_device_ids"].string_value == "0;1"
 
 
-def test_the_llmapi_template_must_have_one_count() -> None:
+def test_the_llmapi_template_must_have_one_count_and_no_variable() -> None:
     broken = Templates({"tensorrt_llm/config.pbtxt": b'name: "tensorrt_llm"'}, "there", False)
     with pytest.raises(UsageError, match="one instance_group"):
         llmapi_repository(load_engine(LLMAPI).spec, broken)
+    newer = Templates({"tensorrt_llm/config.pbtxt": f"{UPSTREAM_LLMAPI}version: ${{new}}".encode()}, "there", False)
+    with pytest.raises(UsageError, match=r"nothing fills \$\{new\}"):
+        llmapi_repository(load_engine(LLMAPI).spec, newer)
 
 
 # --- scripts and the command ------------------------------------------------------------------------------------------
