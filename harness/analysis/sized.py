@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.analysis.bound_by import Bound
 from harness.analysis.pareto import Compared, Recommendation
 
 
@@ -25,6 +26,8 @@ class ProbeRow:
     validity: str
     point_id: str
     value: float | None  # of what is maximised, per divisor
+    throughput: float | None = None  # output tokens per second, per divisor
+    per_user: float | None = None  # output tokens per second and user, p50
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Sized:
     status: str  # "found", "none_holds", "invalid", "undecided", "failed", "went_away", "running"
     values: tuple[float, ...]  # at the load found, per divisor, one per probe that held there
     probes: tuple[ProbeRow, ...]
+    bounds: tuple[Bound, ...] = ()  # what held the engine back at `bound_at`, the lowest load lost or the highest tried
+    bound_at: float | None = None
     gpus: int = 1  # what loads are divided by to compare configurations; 1 where rates are per server
 
 

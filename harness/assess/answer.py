@@ -13,11 +13,11 @@ from typing import Any
 import pyarrow as pa
 
 from harness.analysis.answer import GPU, NOT_FINISHED, SERVER, Answer, AnswerPoint, Configuration, Drift, WorkloadAnswer
-from harness.analysis.bound_by import Bound, bound_by, unbound
-from harness.analysis.gauges import reading
+from harness.analysis.bound_by import unbound
 from harness.analysis.next_steps import next_steps
 from harness.analysis.pareto import Candidate, front, recommend
 from harness.assess.answer_warnings import warnings
+from harness.assess.bounds import bounds_of
 from harness.errors import Ending, worst
 from harness.metrics.catalog import METRICS
 from harness.metrics.results import POINT_VALUE, Assessment, ObjectiveResult, PointSummary, Value
@@ -189,23 +189,11 @@ def _point(results: _Results, deployment: Deployment, point: Point) -> AnswerPoi
         maximised=results.per_divisor(metrics[results.maximised][POINT_VALUE], point),
         per_user=metrics["output_token_throughput_per_user"]["p50"],
         time_to_first_token=metrics["time_to_first_token"][results.statistic],
-        bounds=_bounds(results, deployment, point),
+        bounds=bounds_of(results.manifest, results.telemetry, deployment, point.point_id),
         why_not=_why_not(validity, objectives, metrics[results.maximised][POINT_VALUE]) or _not_finished(deployment),
         close=_close(objectives),
         slack=_slack(objectives),
     )
-
-
-def _bounds(results: _Results, deployment: Deployment, point: Point) -> list[Bound]:
-    windows = [
-        (m.window_start_ns, m.window_end_ns)
-        for m in results.manifest.measurements
-        if m.point_id == point.point_id and m.window_start_ns is not None and m.window_end_ns is not None
-    ]
-    limit = deployment.settings.get("max_num_tokens")
-    why_no_page = results.manifest.telemetry_not_available.get("prometheus")
-    seen = reading(results.telemetry, windows, why_no_page)
-    return bound_by(seen, int(limit) if isinstance(limit, int | float) else None)
 
 
 def _with_unbound(points: Sequence[AnswerPoint]) -> list[AnswerPoint]:

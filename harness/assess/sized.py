@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 
+import pyarrow as pa
+
 from harness.analysis.answer import GPU, SERVER
+from harness.analysis.bound_by import unbound
 from harness.analysis.objective_counts import SHARES
 from harness.analysis.pareto import Candidate, recommend
 from harness.analysis.sized import ProbeRow, SizeAnswer, Sized, by_load_intervals
+from harness.assess.bounds import bounds_of
 from harness.errors import Ending
 from harness.metrics.catalog import METRICS
 from harness.records import search_file
@@ -20,6 +25,7 @@ from harness.scenario.schema import Scenario
 
 FILE = "size.json"
 NOT_ENDED = "the search has not ended: harness size --resume"
+RATE = "output_token_throughput"
 MAXIMISED = {"objectives": "goodput", "throughput": "output_token_throughput", "latency": "per_user"}
 
 
@@ -31,8 +37,11 @@ def answer_of(folder: RunFolder, manifest: Manifest, scenario: Scenario) -> Size
     counts = {d.deployment_id: d.gpu_count for d in manifest.deployments}
     per_gpu = bool(counts) and all(counts.values())
     engines = {d.deployment_id: d.engine_name for d in manifest.deployments}
-    states = search_file.read(folder).items()
-    found = [_sized(key, state, MAXIMISED[mode], counts if per_gpu else {}, engines) for key, state in states]
+    states, telemetry = search_file.read(folder).items(), folder.telemetry()
+    found = [
+        _bounded(_sized(key, state, MAXIMISED[mode], counts if per_gpu else {}, engines), state, manifest, telemetry)
+        for key, state in states
+    ]
     candidates = [
         Candidate(one.key, one.probes[-1].point_id if one.probes else one.key, one.values, _why_not(one))
         for one in found
@@ -81,6 +90,8 @@ def to_json(answer: SizeAnswer) -> str:
                 "low": one.low,
                 "high": one.high,
                 "why": one.why,
+                "bound_at": one.bound_at,
+                "bound_by": [{"by": bound.by, "seen": bound.seen} for bound in one.bounds],
                 name: list(one.values),
                 "probes": [
                     {"load": p.load, "purpose": p.purpose, "answer": p.answer, "detail": p.detail, name: p.value}
@@ -136,6 +147,20 @@ def _sized(
     )
 
 
+def _bounded(one: Sized, state: SearchState, manifest: Manifest, telemetry: pa.Table) -> Sized:
+    """With what bound the configuration where it gave way, or at the highest load tried where it did not."""
+    lost = [each for each in one.probes if each.answer == "lost" and each.load > (one.load or 0.0)]
+    place = min(lost, key=lambda each: each.load) if lost else max(one.probes, key=lambda each: each.load, default=None)
+    if place is None or one.deployment_id is None:
+        return one
+    bounds = bounds_of(manifest, telemetry, manifest.deployment(one.deployment_id), place.point_id)
+    if not bounds:
+        rates = {each.point_id: each.result[RATE] or 0.0 for each in (*state.set_aside, *state.history)}
+        below = [(each.load, rates[each.point_id]) for each in one.probes if each.load < place.load]
+        bounds = [unbound(place.load, rates[place.point_id], max(below, default=None), None)]
+    return dataclasses.replace(one, bounds=tuple(bounds), bound_at=place.load)
+
+
 def _confirmed(rows: Sequence[ProbeRow], load: float | None) -> list[ProbeRow]:
     """The probes at the load found that held, confirmations and the one before them."""
     return [row for row in rows if load is not None and row.load == load and row.answer == "held"]
@@ -143,9 +168,15 @@ def _confirmed(rows: Sequence[ProbeRow], load: float | None) -> list[ProbeRow]:
 
 def _row(kept: JudgedProbe, maximised: str, divisor: int) -> ProbeRow:
     probe, result = kept.probe, kept.result
-    value = result[maximised]
-    if value is not None and maximised != "per_user":
-        value /= divisor
+    rates = {name: None if result[name] is None else result[name] / divisor for name in ("goodput", RATE)}
     return ProbeRow(
-        probe["load"], probe["purpose"], result["answer"], result["detail"], result["validity"], kept.point_id, value
+        load=probe["load"],
+        purpose=probe["purpose"],
+        answer=result["answer"],
+        detail=result["detail"],
+        validity=result["validity"],
+        point_id=kept.point_id,
+        value=rates.get(maximised, result[maximised]),
+        throughput=rates[RATE],
+        per_user=result["per_user"],
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from harness.engine import read_back
 from harness.engine.build_steps import BuildPlaces, classic_of, has_local_weights, steps
 from harness.engine.classic import ClassicEngine
 from harness.engine.inspect import expected_values
@@ -112,7 +113,7 @@ def _job(spec: ClassicEngine, image: str, checkout: str) -> str:
         gpu_product=spec.gpu.product,
         claim=cluster_name(f"{spec.name}-models"),
     )
-    return kubernetes.to_yaml(kubernetes.build_job(job, image, todo, pod))
+    return kubernetes.to_yaml(kubernetes.build_job(job, image, todo, pod, read_back.script(spec)))
 
 
 def cluster_name(text: str) -> str:

@@ -31,7 +31,7 @@ def size(scenario: str | None, runs: Path, resume: Path | None) -> int:
 
     \b
     Exit codes: 0 a load was found, 1 no configuration meets the objectives at the lowest load, 3 INVALID probes stand
-    in the way, 4 too little data to decide.
+    in the way, 4 undecided, or not searched to the end. How it decides: scenarios/README.md.
     """
     from rich.console import Console
 

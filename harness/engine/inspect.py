@@ -148,7 +148,7 @@ def _differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> Itera
         if name not in found or (isinstance(value, str | None) and value in AUTOMATIC):
             continue
         choices = value if isinstance(value, tuple) else (value,)
-        if _plain(found[name]) not in [_plain(choice) for choice in choices]:
+        if plain(found[name]) not in [plain(choice) for choice in choices]:
             yield Difference(name, value, found[name])
 
 
@@ -171,7 +171,7 @@ def _old_values(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"contract": "classic", "version": "0.8 or older", **values}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Without the differences of writing: enable/true, PAGED/KVCacheType.PAGED, disable/false/null, a list/a text."""
     if isinstance(value, list):
         value = ",".join(map(str, value))

@@ -11,6 +11,7 @@ from harness.report.shown import Finding, Judgement, Objectives
 from harness.scenario.objective import REQUEST_METRICS
 from harness.scenario.schema import Scenario
 
+SEARCHED = "What follows are the bare values of single probes; the answer rests on the test of each probe."
 # bound of an objective → (words, base unit of the limit's screen unit)
 _BOUNDS = {
     "at_most_ms": ("at most {} ms", None),
@@ -40,7 +41,9 @@ def objectives(found: Sequence[Place], scenario: Scenario) -> Objectives:
     rows = tuple((_marked_label(place), _judgements(place, titles)) for place in found)
     stated = [o for o in scenario.objectives if o.metric in REQUEST_METRICS]
     bounds = tuple(_bound_text(o.metric, None, *o.bound) for o in stated)
-    return Objectives(tuple(titles), bounds, rows if titles else (), _summary(found, titles, bounds))
+    searched = scenario.size is not None
+    summary = SEARCHED if searched else _summary(found, titles, bounds)
+    return Objectives(tuple(titles), bounds, rows if titles else (), summary)
 
 
 def _marked_label(place: Place) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.analysis.bound_by import LOAD, UNKNOWN
+from harness.analysis.next_steps import ADVICE
 from harness.analysis.sized import SizeAnswer, Sized
 from harness.report.numbers import digits
 from harness.report.shown import AnswerView, Curves, FigureView, Line, Panel, TextTable
@@ -57,6 +59,8 @@ def _evidence(answer: SizeAnswer, best: Sized | None) -> Iterator[str]:
         value = digits(answer.recommendation.value or 0.0)
         yield f"The edge lies from {digits(best.load or 0)} on, {upper} ({answer.unit}): {best.why}."
         yield f"There: {value} {rate(answer)}, the median of {len(best.values)} probes."
+        if best.bounds:
+            yield f"What bound it, {_bound(best)}."
     if answer.objectives and answer.mode == "objectives":
         yield f"Objectives: {'; '.join(answer.objectives)}."
 
@@ -82,7 +86,15 @@ def _margin(answer: SizeAnswer) -> str:
 
 
 def _table(answer: SizeAnswer) -> TextTable:
-    headers = ("configuration", f"highest load ({answer.unit})", "lost from", rate(answer), "probes", "result")
+    headers = (
+        "configuration",
+        f"highest load ({answer.unit})",
+        "lost from",
+        rate(answer),
+        "probes",
+        "result",
+        "bound by",
+    )
     ranked = sorted(answer.configurations, key=lambda one: -(max(one.values) if one.values else -1.0))
     return TextTable(headers, tuple(_row(answer, one) for one in ranked))
 
@@ -97,7 +109,15 @@ def _row(answer: SizeAnswer, one: Sized) -> tuple[str, ...]:
         digits(values[len(values) // 2]) if values else "–",
         str(len(one.probes)),
         f"recommended: {one.why}" if recommended else one.why,
+        _bound(one),
     )
+
+
+def _bound(one: Sized) -> str:
+    """What held the engine back, and at which load that was looked at."""
+    if not one.bounds or one.bound_at is None:
+        return "–"
+    return f"at {digits(one.bound_at)}: " + "; ".join(f"{bound.by}: {bound.seen}" for bound in one.bounds)
 
 
 def _note(answer: SizeAnswer) -> str:
@@ -122,6 +142,7 @@ def _next_steps(answer: SizeAnswer, best: Sized | None) -> Iterator[str]:
             yield "loads above stayed undecided: longer windows (size.shortest_window_s) decide more"
         elif best.high is None:
             yield "no load was lost: raise size.highest to find the edge"
+    yield from (ADVICE[bound.by] for bound in best.bounds if bound.by not in (LOAD, UNKNOWN))
     if len(answer.configurations) < 2:
         yield "give `vary` settings of the engine, and every combination is sized"
 
@@ -149,7 +170,10 @@ def _command(best: Sized | None, run_folder: str) -> str:
 
 def _figure(answer: SizeAnswer) -> FigureView:
     lines = tuple(line for style, one in enumerate(answer.configurations) if (line := _line(one, style)) is not None)
-    panel = Panel("Every probe", answer.unit, "0 lost · ½ undecided · 1 held", lines, log_x=True)
+    every = Panel("Every probe", answer.unit, "0 lost · ½ undecided · 1 held", lines, log_x=True)
+    fast = tuple(line for i, one in enumerate(answer.configurations) if (line := _speed(one, i)) is not None)
+    throughput = f"output tokens/s per {'GPU' if answer.divisor == 'gpu' else 'server'}"
+    speed = Panel("Throughput against speed per user", "output tokens/s per user (p50)", throughput, fast)
     rows = [
         (one.label, digits(p.load), p.purpose, p.answer, p.validity, p.detail)
         for one in answer.configurations
@@ -158,9 +182,10 @@ def _figure(answer: SizeAnswer) -> FigureView:
     return FigureView(
         key="probes",
         title="Probes of the search",
-        description="Horizontal: load, logarithmic. Vertical: whether the probe held.",
+        description="Left: load, logarithmic, against whether the probe held. Right: what each load gives all users "
+        "together against what it gives one.",
         caption="Hollow: not VALID." if lines else "Not drawn: nothing was probed.",
-        content=Curves(((panel,),)) if lines else None,
+        content=Curves(((every, speed),)) if lines else None,
         table=TextTable(("configuration", "load", "purpose", "answer", "validity", "seen"), tuple(rows)),
     )
 
@@ -175,4 +200,20 @@ def _line(one: Sized, style: int) -> Line | None:
         y=tuple(ANSWERS[probe.answer] for probe in ranked),
         style=style,
         doubtful=tuple(probe.validity != "VALID" for probe in ranked),
+    )
+
+
+def _speed(one: Sized, style: int) -> Line | None:
+    """Probes that were not stopped, by rising load: what all users together get against what one gets."""
+    seen = [p for p in sorted(one.probes, key=lambda p: p.load) if p.validity != "INVALID"]
+    known = [(p, p.per_user, p.throughput) for p in seen if p.per_user is not None and p.throughput is not None]
+    if not known:
+        return None
+    return Line(
+        label=one.label,
+        x=tuple(per_user for _, per_user, _ in known),
+        y=tuple(rate for _, _, rate in known),
+        style=style,
+        marks=tuple(digits(p.load) for p, _, _ in known),
+        doubtful=tuple(p.validity != "VALID" for p, _, _ in known),
     )

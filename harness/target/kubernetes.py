@@ -51,16 +51,18 @@ def serving(deployed: Deployed) -> list[Manifest]:
     return [*claims, _deployment(deployed), _service(deployed)]
 
 
-def build_job(name: str, image: str, steps: Sequence[Step], deployed: Deployed) -> list[Manifest]:
+def build_job(name: str, image: str, steps: Sequence[Step], deployed: Deployed, read_back: str) -> list[Manifest]:
     """A job that runs the steps one after the other and stops at the first that fails.
 
-    The engine is written beside its place and renamed at the end, as on this machine.
+    The engine is written beside its place and renamed at the end, as on this machine: once `read_back`, a script for
+    Python that gets the engine's folder, has found it to be what the spec says.
     """
     fresh = f"rm -rf {' '.join(step.makes for step in steps if step.name != 'download')}"
     script = "\n".join(
         ["set -euo pipefail", fresh, *(f"echo 'step: {step.name}'\n{shown(step.command)}" for step in steps)]
     )
     final = steps[-1].makes.removesuffix(".partial")
+    script += f"\necho 'step: read back'\npython3 - {steps[-1].makes} <<'READ_BACK'\n{read_back.rstrip()}\nREAD_BACK"
     script += f"\nrm -rf {final}\nmv {steps[-1].makes} {final}\n"
     pod = _pod(deployed, {"command": ["/bin/bash", "-c", script], "image": image, "name": "build"})
     pod["restartPolicy"] = "Never"

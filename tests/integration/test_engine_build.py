@@ -5,6 +5,7 @@ They write the files that TensorRT-LLM's builder is known to write, fail, hang, 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -14,14 +15,23 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness.engine import read_back
+from harness.engine.build_steps import BuildPlaces, steps
 from harness.engine.classic import ClassicEngine
-from harness.engine.inspect import expected_values
+from harness.engine.inspect import differences, engine_values, expected_of_engine, expected_values
+from harness.engine.native_repository import Places, classic_repository
+from harness.engine.native_templates import find_templates
+from harness.engine.spec import NativeSpec
 from harness.errors import UsageError
-from harness.target import engine_build
+from harness.target import engine_build, kubernetes
 from harness.target.engine_build import BuildRequest, build
+from harness.target.native_engines import NativePlace, native_start
+from harness.target.places import cache_folder
+from harness.target.ports import Ports
 from harness.target.process import identify
 
 pytestmark = pytest.mark.integration
@@ -202,3 +212,66 @@ def test_a_build_that_is_killed_leaves_nothing_that_looks_finished_and_no_proces
     place, is_new = build(request_, silent)
     assert is_new
     assert left(request_) == [place.name]
+
+
+def test_a_run_starts_the_engine_that_was_built(request_: BuildRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(request_.cache))
+    place, _ = build(dataclasses.replace(request_, cache=cache_folder() / "trtllm"), silent)
+    tool(Path(request_.tensorrt_llm), "tritonserver", "raise SystemExit('constructed, never the real one')")
+    root = request_.cache / "server"
+    root.mkdir()
+    rendered: list[str] = []
+
+    def render(spec: NativeSpec, engine_dir: str) -> dict[str, bytes]:
+        assert isinstance(spec, ClassicEngine)
+        rendered.append(engine_dir)
+        return classic_repository(spec, Places(engine_dir, "/t"), find_templates(spec.kind, None))
+
+    start = native_start(request_.spec, NativePlace("process", root, Ports(1, 2, 3)), render, silent)
+    assert rendered == [str(place)]
+    configuration = (root / "repository" / "tensorrt_llm" / "config.pbtxt").read_text()
+    assert str(place) in configuration
+    assert start.command[0].endswith("tritonserver")
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [("right", ""), ("other", "max_batch_size is 32, the spec says 64"), ("fails", "CUDA out of memory")],
+)
+def test_the_job_of_a_cluster_reads_back_what_it_built(
+    request_: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, said: str
+) -> None:
+    """Its script, run by the bash of this machine with the constructed tools."""
+    monkeypatch.setenv("BUILD_MODE", mode)
+    spec, root = request_.spec, tmp_path / "claim"
+    root.mkdir()
+    places = BuildPlaces(request_.tensorrt_llm, spec.model.source, str(root / "checkpoint"), str(root / "e.partial"))
+    deployed = kubernetes.Deployed("build-mine", "image", [], gpus=1)
+    (job,) = kubernetes.build_job("build-mine", "image", steps(spec, places), deployed, read_back.script(spec))
+    command = job["spec"]["template"]["spec"]["containers"][0]["command"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode == 0) == (mode == "right"), done.stdout + done.stderr
+    assert said in done.stdout + done.stderr
+    assert (root / "e").exists() == (mode == "right"), "what is not the spec's engine never gets its name"
+
+
+def test_the_script_and_the_harness_find_the_same_differences(
+    request_: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, folder = request_.spec, tmp_path / "engine"
+    folder.mkdir()
+    (folder / "rank0.engine").write_bytes(b"-")
+    text = compile(read_back.script(spec), "read back", "exec")
+    monkeypatch.setattr(sys, "argv", ["-", str(folder)])
+    for name, place, allowed in read_back.checks(spec):
+        config: dict[str, Any] = {"build_config": {"plugin_config": {}}, "pretrained_config": {"mapping": {}}}
+        part = config
+        for key in place:
+            part = part.setdefault(key, {})
+        for value in (allowed[0], "something else", 987654):
+            part[name] = value
+            (folder / "config.json").write_text(json.dumps(config))
+            with pytest.raises(SystemExit) as ended:
+                exec(text, {})
+            same = not differences({name: expected_of_engine(spec)[name]}, engine_values(config))
+            assert (not ended.value.code) == same, (name, value)

@@ -93,7 +93,7 @@ def scale(axes: Axes, panel: Panel) -> None:
     else:
         axes.margins(y=0.1)
         axes.set_ylim(0, max(axes.get_ylim()[1], 1.08 * axes.dataLim.y1))  # also where all values are nearly the same
-    if panel.log_x:
+    if panel.log_x and panel.lines:  # matplotlib complains about a logarithm of nothing
         axes.set_xscale("log")
         _plain_log_ticks(axes.xaxis)
     elif not panel.x_ticks:

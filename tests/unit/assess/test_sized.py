@@ -161,6 +161,16 @@ def test_the_section_says_how_each_objective_was_looked_at_and_who_has_no_answer
     assert view.headline == "8.00 requests in flight, engine a"
 
 
+def test_what_bound_a_configuration_is_looked_at_where_it_gave_way(tmp_path: Path) -> None:
+    answer, _ = _answer(tmp_path, a=_found(8, 9), b=_found(12, None))
+    given_way, never = answer.configurations
+    assert (given_way.bound_at, never.bound_at) == (9, 12)
+    assert [bound.by for bound in given_way.bounds] == ["unknown"]
+    (view,) = size_answer.views(answer, "runs/x")
+    assert all("unknown: " in row[-1] for row in view.table.rows), "no gauge was read, and that is said"
+    assert json.loads(sized.to_json(answer))["configurations"][0]["bound_at"] == 9
+
+
 @pytest.mark.parametrize(
     ("state", "step"),
     [

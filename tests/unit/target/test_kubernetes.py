@@ -75,9 +75,9 @@ def test_a_job_stops_at_the_first_step_that_fails_and_renames_last(tmp_path: Pat
     """Its script, run by the bash of this machine."""
     made, partial = tmp_path / "engine", tmp_path / "engine.partial"
 
-    def run(second: str) -> int:
+    def run(second: str, read_back: str = "import sys; assert sys.argv[1:]") -> int:
         todo = [Step("one", ["mkdir", "-p", str(partial)], "one"), Step("two", second.split(), str(partial))]
-        job = parsed(build_job("build-x", "image", todo, DEPLOYED))["Job"]
+        job = parsed(build_job("build-x", "image", todo, DEPLOYED, read_back))["Job"]
         assert job["spec"]["backoffLimit"] == 0
         pod = job["spec"]["template"]["spec"]
         assert pod["restartPolicy"] == "Never"
@@ -85,6 +85,8 @@ def test_a_job_stops_at_the_first_step_that_fails_and_renames_last(tmp_path: Pat
 
     assert run("false --here") != 0
     assert not made.exists()
+    assert run("true", "raise SystemExit('another engine')") != 0
+    assert not made.exists(), "what was built is not what was wanted"
     assert run("true") == 0
     assert made.is_dir()
     assert not partial.exists()
