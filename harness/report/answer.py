@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from textwrap import shorten
 
 from harness.analysis.answer import NOT_FINISHED, Answer, AnswerPoint, Configuration, WorkloadAnswer
+from harness.analysis.bound_by import UNKNOWN
 from harness.analysis.pareto import Compared
 from harness.metrics.results import Value
 from harness.report.numbers import digits, plain
@@ -49,7 +50,8 @@ def _evidence(answer: Answer, one: WorkloadAnswer) -> Iterator[str]:
             f"At {point.load}: {_rate(answer, point.maximised)}, {plain_or_none(point.per_user)} per user (p50),"
             f" TTFT {answer.statistic} {plain(point.time_to_first_token)}; {point.validity}."
         )
-        yield f"Bound by {_bounds(point)}."
+        unknown = [bound.seen for bound in point.bounds if bound.by == UNKNOWN]
+        yield f"What bound it is not known: {'; '.join(unknown)}." if unknown else f"Bound by {_bounds(point)}."
     if answer.objectives:
         yield f"Objectives: {'; '.join(answer.objectives)}."
     else:

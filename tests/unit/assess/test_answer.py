@@ -271,6 +271,15 @@ def test_a_combination_that_does_not_start_stands_in_the_table() -> None:
     assert [row[1] for row in view.table.rows][-1] == "does not start: out of memory"
 
 
+def test_where_no_gauge_tells_what_bound_it_every_output_says_unknown_and_why() -> None:
+    found, _ = _answer("max_batch_size", BATCH_SIZES)
+    (view,) = shown.views(found, "runs/x")
+    assert all(row[-1].startswith("unknown: no metrics page was read") for row in view.table.rows)
+    assert any(text.startswith("What bound it is not known: no metrics page") for text in view.evidence)
+    assert '"by": "unknown"' in answer_file.to_json(found)
+    assert any("metrics_url" in step for step in found.workloads[0].next_steps)
+
+
 def test_a_value_that_did_not_start_does_not_count_as_tried() -> None:
     found, _ = _answer("max_batch_size", {64: 1944.0, 512: 2467.0}, failed={2048: "does not start: out of memory"})
     assert any("512 is the largest that was measured" in step for step in found.workloads[0].next_steps)
