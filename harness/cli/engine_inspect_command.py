@@ -28,7 +28,7 @@ FIRST = ("server", "model", "contract", "version", "architecture", "dtype", "qua
 @click.command("inspect")
 @click.argument("what", metavar="DIR|URL")
 @click.option("--spec", metavar="ENGINE", help="Compare with this engine spec (a name from engines/, or a YAML file).")
-@click.option("--model", help="Triton model to ask; default: tensorrt_llm, else ensemble.")
+@click.option("--model", help="Model to ask; default: tensorrt_llm, else ensemble; of trtllm-serve what it serves.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(what: str, spec: str | None, model: str | None, as_json: bool) -> int:
     """Tell what an engine really is: limits, precision, parallelism, version.

@@ -55,7 +55,7 @@ def trtllm_serve(
     """trtllm-serve without its usage reports; sizes and parallelism stand in the YAML `config`."""
     command = ["trtllm-serve", model, "--host", host, "--port", str(port)]
     if config is not None:
-        command += ["--config", str(config)]
+        command += ["--extra_llm_api_options", str(config)]  # --config in newer versions, which still take this name
     return [*command, *more]
 
 
