@@ -252,7 +252,8 @@ TRTLLM_SERVE = """
     import yaml
     here = pathlib.Path(__file__).parent
     said = dict(zip(sys.argv[2::2], sys.argv[3::2]))
-    (here / "arguments").write_text(yaml.safe_dump([sys.argv[1], said, yaml.safe_load(open(said["--extra_llm_api_options"]))]))
+    options = yaml.safe_load(open(said["--extra_llm_api_options"]))
+    (here / "arguments").write_text(yaml.safe_dump([sys.argv[1], said, options]))
     print("constructed trtllm-serve, never the real one", flush=True)
     time.sleep(0.3)
     asked = 0
