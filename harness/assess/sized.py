@@ -11,7 +11,7 @@ import pyarrow as pa
 from harness.analysis.answer import GPU, SERVER
 from harness.analysis.bound_by import unbound
 from harness.analysis.objective_counts import SHARES
-from harness.analysis.pareto import Candidate, recommend
+from harness.analysis.pareto import Candidate, Recommendation, recommend
 from harness.analysis.sized import ProbeRow, SizeAnswer, Sized, by_load_intervals
 from harness.assess.bounds import bounds_of
 from harness.errors import Ending
@@ -53,8 +53,16 @@ def answer_of(folder: RunFolder, manifest: Manifest, scenario: Scenario) -> Size
         "requests in flight" if scenario.load.kind == "closed_loop" else "requests/s",
         tuple(_in_words(o) for o in scenario.objectives),
         found,
-        by_load_intervals(recommend(candidates), found) if mode == "objectives" else recommend(candidates),
+        _recommended(scenario, candidates, found),
     )
+
+
+def _recommended(scenario: Scenario, candidates: Sequence[Candidate], found: Sequence[Sized]) -> Recommendation:
+    """The best configuration. Where the load is the rate that is served, margins are those of the loads' intervals; a
+    load in flight is no rate, and every configuration was measured at its own time: how far the machine drifted
+    meanwhile is not known."""
+    is_rate = scenario.size is not None and scenario.size.mode == "objectives" and scenario.load.kind == "open_loop"
+    return by_load_intervals(recommend(candidates), found) if is_rate else recommend(candidates, drift=None)
 
 
 def ending(answer: SizeAnswer) -> Ending:

@@ -20,7 +20,7 @@ from harness.campaigns.display import Display
 from harness.campaigns.drawing import files_read
 from harness.campaigns.folder import first_manifest, keeping_server_log, merging, naming, new_folder, next_attempt
 from harness.campaigns.search_probe import Place, answer, ask
-from harness.campaigns.search_steps import SearchPace, configurations, estimate, next_step, search_settings
+from harness.campaigns.search_steps import SearchPace, Wanted, configurations, estimate, next_step, search_settings
 from harness.drivers import chosen
 from harness.drivers.driver import Driver
 from harness.errors import TargetNotReady, UsageError
@@ -65,7 +65,7 @@ def size(request: SizeRequest, display: Display) -> RunFolder:
     chosen.require((scenario.driver,), scenario.load_generator.processes)
     folder, manifest = _prepare(request)
     states, settings = search_file.read(folder), search_settings(scenario, scenario.size)
-    wanted = [one for one in configurations(scenario) if one[0] not in states or not _has_ended(states[one[0]])]
+    wanted = [one for one in configurations(scenario) if one.key not in states or not _has_ended(states[one.key])]
     if not wanted:
         display.note("every configuration has its answer already")
         return folder
@@ -74,9 +74,9 @@ def size(request: SizeRequest, display: Display) -> RunFolder:
     with Interruption() as interruption, naming(folder, RESUME), merging(folder):
         work = Work(scenario, folder, interruption, display)
         with bench.opened_driver(work, (scenario.driver,)) as driver:
-            for number, (key, label, engine) in enumerate(wanted):
+            for number, one in enumerate(wanted):
                 turn = _Turn(work, driver, scenario.size, settings, pace, number, len(wanted) - number - 1)
-                manifest = _configuration(turn, manifest, key, label, engine)
+                manifest = _configuration(turn, manifest, one)
     return folder
 
 
@@ -110,22 +110,20 @@ class _Turn:
     waiting: int  # configurations that come after it
 
 
-def _configuration(turn: _Turn, manifest: Manifest, key: str, label: str, engine: str | None) -> Manifest:
+def _configuration(turn: _Turn, manifest: Manifest, wanted: Wanted) -> Manifest:
     """Search one configuration to its end; one that does not start, or goes away under load, is a result."""
-    work = turn.work
-    if label:
-        work.display.step(f"starting {label}")
-    started = False
+    work, started = turn.work, False
+    if wanted.label:
+        work.display.step(f"starting {wanted.label}")
     try:
-        with _opened(turn, manifest, _target(work, engine), key, label) as (one, described):
+        with _opened(turn, manifest, wanted) as (one, described):
             started = True
-            return _search(
-                turn, Place(one, files_read(work.scenario, one.target), key, turn.settings.share), described, label
-            )
+            place = Place(one, files_read(work.scenario, one.target), wanted.key, turn.settings.share)
+            return _search(turn, place, described, wanted.label)
     except (TargetNotReady, UsageError) as error:
-        if not label or work.interruption.requested:
+        if not wanted.label or work.interruption.requested:
             raise
-        _keep_failure(turn, key, label, started, error)
+        _keep_failure(turn, wanted, started, error)
         return work.folder.manifest()
 
 
@@ -138,20 +136,20 @@ def _has_ended(state: SearchState) -> bool:
     return state.failure is not None or (state.found is not None and state.found["status"] != "invalid")
 
 
-def _keep_failure(turn: _Turn, key: str, label: str, started: bool, error: TargetNotReady | UsageError) -> None:
+def _keep_failure(turn: _Turn, wanted: Wanted, started: bool, error: TargetNotReady | UsageError) -> None:
     """Write down, beside all that was measured, why a configuration has no answer.
 
     A target that was lost may be there again in another session; the other two are results.
     """
-    state, why = _state(turn.work.folder, key, label), " ".join(error.message.split())
+    state, why = _state(turn.work.folder, wanted.key, wanted.label), " ".join(error.message.split())
     if started and isinstance(error, TargetNotReady):
         words = f"went away under load: {why}"
         state = dataclasses.replace(state, went_away=words)
     else:
         words = f"{'cannot be measured' if started else 'does not start'}: {why}"
         state = dataclasses.replace(state, failure=words)
-    turn.work.display.note(f"{label}: {words}")
-    search_file.write(turn.work.folder, key, state)
+    turn.work.display.note(f"{wanted.label}: {words}")
+    search_file.write(turn.work.folder, wanted.key, state)
 
 
 def _target(work: Work, engine: str | None) -> EngineTarget | AttachTarget:
@@ -163,15 +161,15 @@ def _target(work: Work, engine: str | None) -> EngineTarget | AttachTarget:
 
 
 @contextlib.contextmanager
-def _opened(
-    turn: _Turn, manifest: Manifest, target: EngineTarget | AttachTarget, key: str, label: str
-) -> Iterator[tuple[Bench, Manifest]]:
+def _opened(turn: _Turn, manifest: Manifest, wanted: Wanted) -> Iterator[tuple[Bench, Manifest]]:
     work = turn.work
     with (
-        open_target(target, progress=work.display.step) as opened,
-        keeping_server_log(opened, work.folder, f"server-{key}.log"),
+        open_target(_target(work, wanted.engine_name), progress=work.display.step) as opened,
+        keeping_server_log(opened, work.folder, f"server-{wanted.key}.log"),
     ):
-        said = opened.deployment if not label else dataclasses.replace(opened.deployment, deployment_id=key)
+        said = opened.deployment
+        if wanted.label:
+            said = dataclasses.replace(said, deployment_id=wanted.key, varied=dict(wanted.varied))
         described = _with_deployment(manifest, said)
         work.folder.write_manifest(described)
         renamed = dataclasses.replace(opened, deployment=said)

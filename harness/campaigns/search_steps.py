@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from harness.analysis.growth import next_latency, next_throughput
 from harness.analysis.objective_counts import SHARES
@@ -28,11 +30,21 @@ NEXT: Mapping[str, Callable[[Sequence[Probed], SearchSettings], Probe | Found]] 
 }
 
 
-def configurations(scenario: Scenario) -> list[tuple[str, str, str | None]]:
-    """(key, settings in words, engine name) of every configuration; the engine is None where nothing varies."""
+@dataclass(frozen=True)
+class Wanted:
+    """One configuration to search. Without `vary` there is one, with no name and nothing varied."""
+
+    key: str
+    label: str = ""  # settings in words
+    engine_name: str | None = None
+    varied: Mapping[str, Any] = field(default_factory=dict)
+
+
+def configurations(scenario: Scenario) -> list[Wanted]:
+    """Every configuration of the scenario."""
     if scenario.vary is None:
-        return [(ONLY, "", None)]
-    return [(one.deployment_id, one.label, one.name) for one in deploying.combinations(scenario)]
+        return [Wanted(ONLY)]
+    return [Wanted(one.deployment_id, one.label, one.name, one.varied) for one in deploying.combinations(scenario)]
 
 
 def search_settings(scenario: Scenario, size: Size) -> SearchSettings:

@@ -31,7 +31,7 @@ def show_plan(scenario: Scenario, size: Size, console: Console, csv_file: Path |
         ("objectives", "; ".join(f"{o.metric} {o.statistic or ''} {o.bound[1]:g}" for o in scenario.objectives)),
         ("a probe", f"at least {searching} requests (confirmations {confirming}), twice as many when undecided"),
         ("probes", f"about {probes_beforehand(size, settings)} for each configuration"),
-        *(("configuration", label or "the engine as it is") for _, label, _ in found),
+        *(("configuration", one.label or "the engine as it is") for one in found),
         ("duration", estimate(size, scenario.phases.warm_up_s, settings, len(found))),
     ]
     for label, text in lines:

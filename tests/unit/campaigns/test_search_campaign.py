@@ -13,7 +13,7 @@ import pytest
 
 from harness.campaigns import search
 from harness.campaigns.search_probe import Place
-from harness.campaigns.search_steps import SearchPace, search_settings
+from harness.campaigns.search_steps import SearchPace, Wanted, search_settings
 from harness.errors import HarnessError, TargetNotReady, UsageError
 from harness.records import search_file
 from harness.records.manifest import Manifest
@@ -62,7 +62,7 @@ class _Stage:
     start_fails: HarnessError | None = None
 
     def run(self, label: str = "max_batch_size 2") -> Manifest:
-        return search._configuration(self.turn, self.folder.manifest(), KEY, label, None)
+        return search._configuration(self.turn, self.folder.manifest(), Wanted(KEY, label))
 
     @property
     def state(self) -> SearchState:
