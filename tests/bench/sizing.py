@@ -193,9 +193,8 @@ def main() -> None:
         full, quick = best_of_sweep(sweep), best_of_search(search)
         requests, spent = cohort(sweep), cohort(search)
     for key, best in full.items():
-        print(
-            f"\n{key}\n  sweep:  {best}\n  search: {quick[key]}{'' if best.overlaps(quick[key]) else '   EDGES DO NOT OVERLAP'}"
-        )
+        apart = "" if best.overlaps(quick[key]) else "   EDGES DO NOT OVERLAP"
+        print(f"\n{key}\n  sweep:  {best}\n  search: {quick[key]}{apart}")
     winner, recommended = (max(each, key=lambda key: each[key].typical) for each in (full, quick))
     print(f"\nthe sweep recommends {winner}, the search {recommended}")
     short = 1 - full[recommended].typical / full[winner].typical

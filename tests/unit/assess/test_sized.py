@@ -30,6 +30,8 @@ objectives:
   - {metric: error_ratio, at_most_ratio: 0.01}
   - {metric: request_latency, at_most_ms: 9}
 """
+CLOSED = "{kind: closed_loop, concurrency: 2}"
+OPEN = "{kind: open_loop, arrivals: {process: poisson, request_rate_per_s: 4}}"
 
 
 def _probe(load: float, answer: str, purpose: str = "bracket", value: float | None = None) -> JudgedProbe:
@@ -52,11 +54,17 @@ def _without(status: str, **fields: Any) -> SearchState:
 
 
 def _answer(
-    tmp_path: Path, *, mode: str = "objectives", gpus: dict[str, int] | None = None, **states: SearchState
+    tmp_path: Path,
+    *,
+    mode: str = "objectives",
+    open_loop: bool = True,
+    gpus: dict[str, int] | None = None,
+    **states: SearchState,
 ) -> tuple[SizeAnswer, RunFolder]:
     folder = RunFolder.open(write_run(tmp_path / f"run{len(list(tmp_path.iterdir()))}"))
     made: Manifest = folder.manifest()
-    text = made.scenario_text + SIZE.replace("MODE", mode)
+    text = made.scenario_text.replace(CLOSED, OPEN if open_loop else CLOSED) + SIZE.replace("MODE", mode)
+    assert OPEN in text or not open_loop
     given = made.deployments[0]
     deployments = [
         dataclasses.replace(given, deployment_id=key, gpu_count=(gpus or {}).get(key), engine_name=key)
@@ -85,6 +93,13 @@ def test_intervals_that_do_not_overlap_make_a_real_margin(tmp_path: Path) -> Non
     assert best.runner_up.low == pytest.approx(12 / 8.4 - 1)
     assert best.runner_up.high == pytest.approx(12.6 / 8 - 1)
     assert best.reason == "50.0% ahead of the runner-up, at least 42.9%"
+
+
+def test_in_a_closed_loop_the_load_is_no_rate_and_drift_is_not_known(tmp_path: Path) -> None:
+    answer, _ = _answer(tmp_path, open_loop=False, a=_found(8, 8.4), b=_found(12, 12.6))
+    assert answer.recommendation.configuration == "b"
+    assert not answer.recommendation.margin_is_real
+    assert "how far the machine drifted meanwhile is not known" in answer.recommendation.reason
 
 
 @pytest.mark.parametrize("high", [None, 16.0])
@@ -158,7 +173,7 @@ def test_the_section_says_how_each_objective_was_looked_at_and_who_has_no_answer
     (warning,) = view.warnings
     assert warning.startswith("Without an answer: engine b (lost under load).")
     assert view.command == "harness engine render runs/x/engines/a.yaml"
-    assert view.headline == "8.00 requests in flight, engine a"
+    assert view.headline == "8.00 requests/s, engine a"
 
 
 def test_what_bound_a_configuration_is_looked_at_where_it_gave_way(tmp_path: Path) -> None:
