@@ -31,9 +31,14 @@ def measuring(folder: Path) -> Iterator[None]:
             (folder / FILE).unlink(missing_ok=True)
 
 
+def is_ours(folder: Path) -> bool:
+    """Whether this very process measures into the folder."""
+    return folder.resolve() in _ours
+
+
 def require_at_rest(folder: Path) -> None:
     """Raises RunFolderError when another process measures into the folder."""
-    if folder.resolve() in _ours or not (folder / FILE).exists():
+    if is_ours(folder) or not (folder / FILE).exists():
         return
     with (folder / FILE).open() as file:
         _take(file.fileno(), folder, fcntl.LOCK_SH)

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from harness.errors import RunFolderError
 from harness.records import manifest as manifests
 from harness.records.manifest import Manifest, Measurement
-from harness.records.measuring import measuring, require_at_rest
+from harness.records.measuring import is_ours, measuring, require_at_rest
 from harness.records.schemas import PLAN, REQUEST_ORDER, REQUESTS, ROW_GROUP_ROWS, SERVER_STATISTICS, TELEMETRY
 
 
@@ -140,12 +140,12 @@ class RunFolder:
                 yield batch.select(list(columns)).cast(wanted)
 
     def telemetry(self) -> pa.Table:
-        """All telemetry samples (schema TELEMETRY), sorted by time."""
-        return self._merged("telemetry", TELEMETRY, ["time_ns"])
+        """All telemetry samples so far (schema TELEMETRY), sorted by time."""
+        return self._gathered("telemetry", TELEMETRY)
 
     def server_statistics(self) -> pa.Table:
-        """Triton's counters around each window (schema SERVER_STATISTICS)."""
-        return self._merged("server_statistics", SERVER_STATISTICS, ["time_ns"])
+        """Triton's counters around each window so far (schema SERVER_STATISTICS)."""
+        return self._gathered("server_statistics", SERVER_STATISTICS)
 
     def merge_requests(self, measurements: Sequence[Measurement]) -> int:
         """Merge parts and an earlier requests.parquet into one sorted file; returns the number of rows.
@@ -167,21 +167,24 @@ class RunFolder:
         return int(merged.num_rows)
 
     def merge_parts(self) -> None:
-        """Merge all parts into their Parquet files."""
+        """Merge all parts into their Parquet files, once no observer writes any more."""
         self.requests()
-        self.telemetry()
-        self.server_statistics()
+        self._gathered("telemetry", TELEMETRY, at_rest=True)
+        self._gathered("server_statistics", SERVER_STATISTICS, at_rest=True)
 
-    def _merged(self, kind: str, schema: pa.Schema, order: Sequence[str]) -> pa.Table:
+    def _gathered(self, kind: str, schema: pa.Schema, *, at_rest: bool = False) -> pa.Table:
+        """Merged file and parts together. Unlike those of requests, these parts stay open for as long as a target is:
+        who measures into the folder (a search, pairs) and looks at what there is must not take them away."""
         path, parts = self.path / f"{kind}.parquet", self._parts(kind)
         tables = [_read_parquet(path, schema)] if path.exists() else []
         if not parts:
             return tables[0] if tables else schema.empty_table()
         require_at_rest(self.path)
         merged = pa.concat_tables([*tables, *(_read_stream(part, schema) for part in parts)])
-        merged = merged.sort_by([(name, "ascending") for name in order])
-        _write_parquet(merged, path)
-        _remove(parts)
+        merged = merged.sort_by([("time_ns", "ascending")])
+        if at_rest or not is_ours(self.path):
+            _write_parquet(merged, path)
+            _remove(parts)
         return merged
 
     def _parts(self, kind: str) -> list[Path]:
