@@ -21,7 +21,7 @@ from typing import Any
 from harness.engine.build_key import build_key, checkpoint_hash, hub_identity
 from harness.engine.build_steps import BuildPlaces, Step, has_local_weights, steps
 from harness.engine.classic import ClassicEngine
-from harness.engine.inspect import differences, not_compared
+from harness.engine.engine_config import BUILT, complaints, not_compared
 from harness.errors import HarnessError, UsageError
 from harness.target import process, server_log
 from harness.target.failure_patterns import explain
@@ -37,7 +37,6 @@ LOCK_LIMIT_S = 6 * 3600.0
 SAY_EVERY_S = 20.0
 POLL_S = 0.1
 GRACE_S = 10.0
-BUILT = "built.json"
 Progress = Callable[[str], None]
 Wrap = Callable[[Step], tuple[list[str], Container | None]]  # how a step is run: as it is, or in a container
 
@@ -103,8 +102,7 @@ def publish(
     Raises UsageError when it is no engine, lacks ranks, or is another one than the spec says.
     """
     found = inspect_folder(shop.engine)
-    differ = [str(difference) for difference in differences(expected, found.values)]
-    differ += [f"{part}: {why}" for part, why in found.not_told.items()]
+    differ = complaints(expected, found.values, found.not_told)
     if differ:
         raise UsageError(
             f"what was built is not what {spec.name} says:\n  " + "\n  ".join(differ),

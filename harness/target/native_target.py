@@ -15,7 +15,8 @@ from pathlib import Path
 
 from harness.engine.classic import ClassicEngine
 from harness.engine.cpu import CpuEngine
-from harness.engine.inspect import differences, expected_of_server
+from harness.engine.engine_config import differences
+from harness.engine.inspect import expected_of_server
 from harness.engine.llmapi import LlmApiEngine, ServeEngine
 from harness.engine.load import LoadedEngine
 from harness.engine.native_repository import Places, classic_repository, llmapi_repository
