@@ -64,6 +64,23 @@ def native_start(spec: NativeSpec, place: NativePlace, render: Render, progress:
     return _start(spec, place, command, Health("Triton", place.ports.http), mounts, published)
 
 
+def with_whole_paths(spec: NativeSpec) -> NativeSpec:
+    """The spec with folders of this host (`./…`, `../…`, `~…`) by their full path.
+
+    A server has another working folder than we have, and a container another home.
+    """
+    here = {name: _whole(getattr(spec.model, name)) for name in ("source", "tokenizer")}
+    changed: dict[str, object] = {"model": spec.model.model_copy(update=here)}
+    if isinstance(spec, ServeEngine) and here["source"] != spec.model.source:
+        changed["server"] = spec.server.model_copy(update={"served_model_name": spec.models[0]})
+    return spec.model_copy(update=changed)
+
+
+def _whole(name: str | None) -> str | None:
+    is_folder = name is not None and name.startswith(("./", "../", "~"))
+    return str(Path(name).expanduser().resolve()) if name is not None and is_folder else name
+
+
 def tritonserver_here() -> str:
     """The tritonserver of this host. Raises UsageError when there is none."""
     found = shutil.which("tritonserver") or native_commands.TRITON
