@@ -152,6 +152,11 @@ def _built(spec: ClassicEngine, progress: Progress) -> Path:
     cache = cache_folder() / "trtllm"
     key = engine_build.key_of(spec, cache, progress)
     found = engine_build.find_built(cache, key)
+    if found is None and (cache / key).is_dir():
+        raise UsageError(
+            f"the engine of {spec.name} in the cache is damaged: {engine_build.why_damaged(cache / key)}",
+            hint=f"build it again, it takes minutes to hours: harness engine build {spec.name}",
+        )
     if found is None:
         raise UsageError(
             f"the engine of {spec.name} has not been built (there is no {cache / key})",

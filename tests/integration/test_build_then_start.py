@@ -201,7 +201,8 @@ def test_a_container_sees_what_was_built_and_a_damaged_engine_is_the_reason_that
     here: Path, tmp_path: Path
 ) -> None:
     place = build(here)
-    (place / "rank0.engine").write_text("another one")
+    rank = place / "rank0.engine"
+    rank.write_text("x" * rank.stat().st_size)  # what config.json and sizes cannot tell, only the server can
     target = EngineTarget.model_validate({"engine": str(here / "built.yaml"), "on": "container", "model": "ensemble"})
     with (
         pytest.raises(TargetNotReady, match="generated on an incompatible device") as caught,

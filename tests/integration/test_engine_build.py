@@ -5,6 +5,7 @@ They write the files that TensorRT-LLM's builder is known to write, fail, hang, 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -48,7 +49,10 @@ BUILD = """
         sys.exit(1)
     if mode == "hangs":
         open(os.environ["CALLS"] + ".pid", "w").write(str(os.getpid()))
-        time.sleep(120)
+        for _ in range(1200):
+            if os.path.exists(os.environ["CALLS"] + ".go"):
+                break
+            time.sleep(0.1)
     batch = int(said("--max_batch_size")) // (2 if mode == "other" else 1)
     config = {
         "version": "1.2.1",
@@ -171,17 +175,16 @@ def test_a_step_that_does_not_end_is_ended(request_: BuildRequest, monkeypatch: 
     assert left(request_) == []
 
 
-def test_a_build_that_is_killed_leaves_nothing_that_looks_finished_and_no_process(
-    request_: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The builder itself gets kill -9, in the middle of trtllm-build; the next build clears up and succeeds."""
+def another_builder(request: BuildRequest) -> tuple[subprocess.Popen[bytes], int]:
+    """A process that builds the same and is now in the middle of trtllm-build, which hangs; and the pid of that."""
     program = f"""
         import sys
         from pathlib import Path
         from harness.engine.classic import ClassicEngine
         from harness.target.engine_build import BuildRequest, build
-        spec = ClassicEngine.model_validate_json({request_.spec.model_dump_json()!r})
-        build(BuildRequest(spec, {{}}, Path({str(request_.cache)!r}), {request_.tensorrt_llm!r}), print)
+        spec = ClassicEngine.model_validate_json({request.spec.model_dump_json()!r})
+        image, program = {request.image!r}, {request.program!r}
+        build(BuildRequest(spec, {{}}, Path({str(request.cache)!r}), {request.tensorrt_llm!r}, image, program), print)
     """
     variables = {**os.environ, "BUILD_MODE": "hangs", "PYTHONPATH": os.pathsep.join(sys.path)}
     builder = subprocess.Popen(
@@ -191,14 +194,94 @@ def test_a_build_that_is_killed_leaves_nothing_that_looks_finished_and_no_proces
     deadline = time.monotonic() + 30
     while not (pid_file.exists() and pid_file.read_text()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.kill(builder.pid, signal.SIGKILL)
-    builder.wait(10)
-    tool_pid = int(pid_file.read_text())
+    return builder, int(pid_file.read_text())
+
+
+def test_a_build_that_is_killed_leaves_nothing_that_looks_finished_and_the_one_that_waits_goes_on(
+    request_: BuildRequest, tmp_path: Path
+) -> None:
+    """The builder itself gets kill -9, in the middle of trtllm-build, while another waits for it."""
+    builder, tool_pid = another_builder(request_)
+    key = engine_build.key_of(request_.spec, request_.cache, silent)
+    said: list[str] = []
+
+    def kill_it_once_it_is_waited_for(line: str) -> None:
+        said.append(line)
+        if "another process is making the same thing" in line:
+            assert engine_build.find_built(request_.cache, key) is None
+            builder.kill()
+            builder.wait(10)
+
+    place, is_new = build(request_, kill_it_once_it_is_waited_for)
+    assert is_new
+    assert builder.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 10
     while identify(tool_pid) is not None and time.monotonic() < deadline:
         time.sleep(0.05)
     assert identify(tool_pid) is None
-    key = engine_build.key_of(request_.spec, request_.cache, silent)
-    assert engine_build.find_built(request_.cache, key) is None
-    place, is_new = build(request_, silent)
-    assert is_new
+    assert left(request_) == [place.name]
+
+
+def test_a_container_that_a_killed_build_left_is_removed_by_the_next(request_: BuildRequest, tmp_path: Path) -> None:
+    """A constructed `docker`: it runs what it is given here, and notes how it is called."""
+    docker = """
+        import os, sys
+        with open(os.environ["CALLS"] + ".docker", "a") as calls:
+            calls.write(" ".join(sys.argv[1:]) + "\\n")
+        if sys.argv[1] == "run":
+            os.execvp(sys.argv[sys.argv.index("image") + 1], sys.argv[sys.argv.index("image") + 1 :])
+    """
+    tool(tmp_path / "tools", "docker", docker)
+    inside = dataclasses.replace(request_, image="image", program="docker")
+    builder, _ = another_builder(inside)
+    builder.kill()
+    builder.wait(10)
+    run = (tmp_path / "calls.docker").read_text().splitlines()[-1].split()
+    assert run[0] == "run"
+    build(request_, silent)
+    last = (tmp_path / "calls.docker").read_text().splitlines()[-1]
+    assert last == f"rm --force {run[run.index('--name') + 1]}"
+
+
+def test_two_that_build_the_same_at_once_build_it_once(request_: BuildRequest, tmp_path: Path) -> None:
+    """The other one is let go on once we wait for it: its engine is ours."""
+    builder, _ = another_builder(request_)
+
+    def let_it_go_on(line: str) -> None:
+        if "another process is making the same thing" in line:
+            (tmp_path / "calls.go").touch()
+
+    place, is_new = build(request_, let_it_go_on)
+    assert not is_new
+    assert builder.wait(10) == 0
+    assert calls(tmp_path) == 1
+    assert left(request_) == [place.name]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("config.json", None, "No such file"),
+        ("config.json", "{}", "no TensorRT-LLM engine"),
+        ("config.json", '"max_batch_size": 32', "changed since it was built: max_batch_size"),
+        ("rank0.engine", None, "changed since it was built: engine_bytes, ranks"),
+        ("rank0.engine", "half", "changed since it was built: engine_bytes"),
+        ("built.json", "", "Expecting value"),
+    ],
+)
+def test_an_engine_that_was_damaged_later_is_not_used_but_built_again(
+    request_: BuildRequest, file: str, content: str | None, reason: str
+) -> None:
+    place, _ = build(request_, silent)
+    if content is None:
+        (place / file).unlink()
+    elif content.startswith('"'):
+        (place / file).write_text((place / file).read_text().replace('"max_batch_size": 64', content))
+    else:
+        (place / file).write_text(content)
+    said: list[str] = []
+    again, is_new = build(request_, said.append)
+    assert (again, is_new) == (place, True)
+    assert reason in next(line for line in said if "damaged" in line)
+    assert engine_build.why_damaged(place) is None
     assert left(request_) == [place.name]

@@ -353,6 +353,13 @@ def test_a_classic_engine_that_was_not_built_names_the_command_that_builds_it(
     ):
         pass
     assert "harness engine build classic" in (caught.value.hint or "")
+    place = Path(str(caught.value).partition("there is no ")[2].partition(")")[0])
+    place.mkdir(parents=True)  # as if its mark had been lost
+    with (
+        pytest.raises(UsageError, match=r"in the cache is damaged: .*built\.json"),
+        open_target(target, progress=silent, log=tmp_path / "log"),
+    ):
+        pass
 
 
 CLASSIC_SPEC = """\
