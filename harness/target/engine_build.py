@@ -29,7 +29,7 @@ from harness.target.file_lock import exclusive
 from harness.target.inspect_engine import inspect_folder
 from harness.target.native import Container, remove_container
 from harness.target.native_commands import in_container
-from harness.target.process import Child, ending
+from harness.target.process import Child, advice_if_killed, ending
 from harness.units import show_duration
 
 STEP_LIMIT_S = 6 * 3600.0
@@ -161,7 +161,8 @@ def _run(
         if container is not None:
             remove_container(container)
     if child.popen.returncode != 0:
-        raise _failed(f"{step.name} failed ({ending(child.popen.returncode)})", log)
+        code = child.popen.returncode
+        raise _failed(f"{step.name} failed ({ending(code)})", log, advice_if_killed(code))
 
 
 def _begin(step: Step, command: list[str], shop: Workshop, log: Path) -> Child:
@@ -173,10 +174,10 @@ def _begin(step: Step, command: list[str], shop: Workshop, log: Path) -> Child:
     return process.start(command, os.environ, log, working_folder=shop.root, tethered=True)
 
 
-def _failed(headline: str, log: Path) -> HarnessError:
+def _failed(headline: str, log: Path, advice: str = "") -> HarnessError:
     text = server_log.read_tail(log)
     known = explain(text)
-    advice = f"{known.sentence}: {known.advice}\n  " if known else ""
+    advice = f"{known.sentence}: {known.advice}\n  " if known else advice
     last = "\n  ".join(server_log.last_lines(text)) or "(it said nothing)"
     return UsageError(f"{headline}; the end of its log:\n  {last}", hint=f"{advice}the whole log: {log}")
 

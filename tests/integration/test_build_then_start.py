@@ -187,6 +187,8 @@ def test_what_was_built_is_found_started_and_measured(here: Path, tmp_path: Path
     (run,) = (tmp_path / "runs").iterdir()
     (deployment,) = RunFolder(run).manifest().deployments
     assert deployment.kind == "process"
+    assert deployment.gpu_count == 1
+    assert ("gpu_product" in deployment.not_available) == (deployment.gpu_product is None)
     configuration = deployment.server["configurations"]["tensorrt_llm"]
     assert configuration["parameters"]["gpt_model_path"]["string_value"] == str(place)
     rows = pd.read_parquet(run / "requests.parquet")

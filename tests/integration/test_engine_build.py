@@ -47,6 +47,8 @@ BUILD = """
     if mode == "fails":
         print("RuntimeError: CUDA out of memory. Tried to allocate 20 GiB", flush=True)
         sys.exit(1)
+    if mode == "killed":
+        os.kill(os.getpid(), 9)
     if mode == "hangs":
         open(os.environ["CALLS"] + ".pid", "w").write(str(os.getpid()))
         for _ in range(1200):
@@ -149,6 +151,16 @@ def test_a_failed_build_leaves_its_log_and_its_reason(request_: BuildRequest, mo
     assert left(request_) == []
     (log,) = (request_.cache / "logs").iterdir()
     assert "never the real tool" in log.read_text()
+
+
+def test_a_builder_that_the_kernel_kills_says_so_with_the_likely_cause(
+    request_: BuildRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUILD_MODE", "killed")
+    with pytest.raises(UsageError, match=r"trtllm-build failed \(signal 9 \(SIGKILL\)\)") as caught:
+        build(request_, silent)
+    assert "host's memory" in (caught.value.hint or "")
+    assert left(request_) == []
 
 
 def test_an_engine_that_is_not_the_spec_s_is_refused(request_: BuildRequest, monkeypatch: pytest.MonkeyPatch) -> None:
