@@ -23,6 +23,7 @@ from harness.campaigns.drawing import files_read, plan_of, points_of
 from harness.campaigns.folder import first_manifest, keeping_server_log, merging, naming, new_folder, next_attempt
 from harness.campaigns.limits import refuse_clamped
 from harness.campaigns.named_target import AnyTarget
+from harness.campaigns.opening import open_target
 from harness.drivers import chosen
 from harness.drivers.driver import Driver
 from harness.gate.decision import decide
@@ -39,7 +40,7 @@ from harness.records.calibration import FILE as CALIBRATION_FILE
 from harness.records.manifest import Deployment, Manifest, Point
 from harness.records.store import RunFolder
 from harness.scenario.loader import Loaded
-from harness.target.opened import OpenTarget, open_target
+from harness.target.opened import OpenTarget
 
 GATE_PAIR, GATE_AA = "gate_pair", "gate_aa"  # names of campaigns, in manifests
 ARMS = (BASELINE, CANDIDATE)

@@ -16,6 +16,7 @@ from harness.campaigns.display import Display
 from harness.campaigns.drawing import files_read, plan_of, points_of
 from harness.campaigns.folder import first_manifest, keeping_server_log, merging, naming, new_folder, next_attempt
 from harness.campaigns.limits import refuse_clamped, refuse_varied
+from harness.campaigns.opening import open_target
 from harness.drivers import chosen
 from harness.measure.interruption import Interruption
 from harness.plan import matrix
@@ -25,7 +26,7 @@ from harness.records.manifest import Manifest
 from harness.records.store import RunFolder
 from harness.scenario.loader import Loaded
 from harness.scenario.schema import Scenario
-from harness.target.opened import OpenTarget, open_target
+from harness.target.opened import OpenTarget
 
 CROSS_CHECK = "cross_check"
 

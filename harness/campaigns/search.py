@@ -19,6 +19,7 @@ from harness.campaigns.calibration_profile import in_force_as_json
 from harness.campaigns.display import Display
 from harness.campaigns.drawing import files_read
 from harness.campaigns.folder import first_manifest, keeping_server_log, merging, naming, new_folder, next_attempt
+from harness.campaigns.opening import open_target
 from harness.campaigns.search_probe import Place, answer, ask
 from harness.campaigns.search_steps import SearchPace, Wanted, configurations, estimate, next_step, search_settings
 from harness.drivers import chosen
@@ -34,7 +35,6 @@ from harness.records.store import RunFolder
 from harness.scenario.loader import Loaded
 from harness.scenario.size import Size
 from harness.scenario.target import AttachTarget, EngineTarget
-from harness.target.opened import open_target
 
 SIZE = "size"
 RESUME = "harness size --resume"

@@ -22,6 +22,7 @@ from harness.campaigns.display import Display
 from harness.campaigns.drawing import files_read, plan_of, points_of
 from harness.campaigns.folder import first_manifest, keeping_server_log, merging, naming, new_folder, next_attempt
 from harness.campaigns.limits import refuse_clamped
+from harness.campaigns.opening import open_target
 from harness.campaigns.pace import Pace
 from harness.drivers import chosen
 from harness.drivers.driver import Driver
@@ -36,7 +37,7 @@ from harness.records.store import RunFolder
 from harness.scenario.loader import Loaded
 from harness.scenario.schema import Scenario
 from harness.scenario.target import EngineTarget
-from harness.target.opened import OpenTarget, open_target
+from harness.target.opened import OpenTarget
 
 SWEEP = "sweep"
 ENGINES = "engines"  # folder of the run folder: the spec of every combination

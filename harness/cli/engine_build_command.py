@@ -8,10 +8,9 @@ from pathlib import Path
 
 import click
 
-from harness.engine import read_back
 from harness.engine.build_steps import BuildPlaces, classic_of, has_local_weights, steps
 from harness.engine.classic import ClassicEngine
-from harness.engine.inspect import expected_values
+from harness.engine.inspect import asked_of_a_job, expected_of_engine
 from harness.engine.llmapi import ServeEngine
 from harness.engine.load import load_engine
 from harness.engine.version import container_image
@@ -22,6 +21,15 @@ from harness.target.native_engines import serve_command
 from harness.target.places import cache_folder
 
 CHECKOUT = "/app/tensorrt_llm"  # where NVIDIA's images are said to have it; not seen by us
+JOB_NOTE = """\
+# A job that builds an engine on the claim {claim}. Its last step compares the engine's config.json with the spec; only
+# then {engine} gets its name, and a job that fails leaves no engine that looks finished.
+#   follow it:      kubectl logs -f job/{job}
+#   once more:      kubectl delete job {job}, then apply this again
+#   look at it:     harness engine inspect {engine} --spec {name}
+#                   (where the claim is mounted; or on a copy of its config.json and rank*.engine)
+#   serve it:       harness engine render {name} --engine-dir {engine}
+"""
 Where = click.Choice(["local", "container", "kubernetes"])
 
 
@@ -65,7 +73,7 @@ def build(
     spec = classic_of(load_engine(name).spec)
     kept_in = cache or cache_folder() / "trtllm"
     if where == "kubernetes":
-        click.echo(_job(spec, image or default_image(spec.tensorrt_llm_version), checkout), nl=False)
+        click.echo(_job(spec, name, image or default_image(spec.tensorrt_llm_version), checkout), nl=False)
         return
     if dry_run:
         shop = engine_build.Workshop(kept_in / "TEMPORARY")
@@ -74,7 +82,7 @@ def build(
         return
     request = engine_build.BuildRequest(
         spec=spec,
-        expected=expected_values(spec),
+        expected=expected_of_engine(spec),
         cache=kept_in,
         tensorrt_llm=checkout,
         image=None if where == "local" else image or default_image(spec.tensorrt_llm_version),
@@ -99,11 +107,12 @@ def container_program() -> str:
     return next((name for name in ("docker", "podman") if shutil.which(name)), "docker")
 
 
-def _job(spec: ClassicEngine, image: str, checkout: str) -> str:
-    """The job writes to the claim; the last folder is renamed when everything has gone well."""
+def _job(spec: ClassicEngine, name: str, image: str, checkout: str) -> str:
+    """The job writes to the claim; the last folder gets its name when everything has gone well."""
     root = f"{kubernetes.MOUNT}/{spec.name}"
     weights = spec.model.source if has_local_weights(spec) else f"{root}/weights"
-    todo = steps(spec, BuildPlaces(checkout, weights, f"{root}/checkpoint", f"{root}/engine.partial"))
+    places = kubernetes.JobPlaces(f"{root}/checkpoint", f"{root}/engine.partial", f"{root}/engine")
+    todo = steps(spec, BuildPlaces(checkout, weights, places.checkpoint, places.unfinished))
     job = cluster_name(f"build-{spec.name}")
     pod = kubernetes.Deployed(
         name=job,
@@ -113,7 +122,11 @@ def _job(spec: ClassicEngine, image: str, checkout: str) -> str:
         gpu_product=spec.gpu.product,
         claim=cluster_name(f"{spec.name}-models"),
     )
-    return kubernetes.to_yaml(kubernetes.build_job(job, image, todo, pod, read_back.script(spec)))
+    script = kubernetes.build_script(todo, places, asked_of_a_job(spec))
+    note = JOB_NOTE.format(job=job, claim=pod.claim, engine=places.engine, name=name)
+    if has_local_weights(spec):
+        note += f"# The weights must be a folder in the pod: {weights} (the claim is mounted at {kubernetes.MOUNT}).\n"
+    return note + kubernetes.to_yaml(kubernetes.build_job(job, script, pod))
 
 
 def cluster_name(text: str) -> str:

@@ -9,15 +9,8 @@ from typing import Any
 
 import click
 
-from harness.engine.inspect import (
-    Difference,
-    Found,
-    differences,
-    expected_of_engine,
-    expected_of_server,
-    not_compared,
-    shown,
-)
+from harness.engine.engine_config import Difference, differences, not_compared, shown
+from harness.engine.inspect import Found, expected_of_engine, expected_of_server
 from harness.engine.load import load_engine
 from harness.errors import Ending
 from harness.target.inspect_engine import inspect_folder, inspect_url

@@ -21,15 +21,15 @@ from typing import Any
 from harness.engine.build_key import build_key, checkpoint_hash, hub_identity
 from harness.engine.build_steps import BuildPlaces, Step, has_local_weights, steps
 from harness.engine.classic import ClassicEngine
-from harness.engine.inspect import differences, not_compared
-from harness.errors import HarnessError, UsageError
+from harness.engine.engine_config import BUILT, complaints, not_compared, read_engine
+from harness.errors import HarnessError, TargetNotReady, UsageError
 from harness.target import process, server_log
 from harness.target.failure_patterns import explain
 from harness.target.file_lock import exclusive
 from harness.target.inspect_engine import inspect_folder
 from harness.target.native import Container, remove_container
 from harness.target.native_commands import in_container
-from harness.target.process import Child, ending
+from harness.target.process import Child, advice_if_killed, ending
 from harness.units import show_duration
 
 STEP_LIMIT_S = 6 * 3600.0
@@ -37,7 +37,7 @@ LOCK_LIMIT_S = 6 * 3600.0
 SAY_EVERY_S = 20.0
 POLL_S = 0.1
 GRACE_S = 10.0
-BUILT = "built.json"
+CONTAINER = "container"  # in a workshop: program and name of the container that works there
 Progress = Callable[[str], None]
 Wrap = Callable[[Step], tuple[list[str], Container | None]]  # how a step is run: as it is, or in a container
 
@@ -60,8 +60,20 @@ class Workshop:
 
 
 def find_built(cache: Path, key: str) -> Path | None:
-    """The complete engine with this key."""
-    return cache / key if (cache / key / BUILT).is_file() else None
+    """The engine with this key, complete and as it was when it was built."""
+    place = cache / key
+    return place if (place / BUILT).is_file() and why_damaged(place) is None else None
+
+
+def why_damaged(place: Path) -> str | None:
+    """Why an engine in the cache is no longer what was built; None when it is, as far as config.json and sizes tell."""
+    try:
+        noted = json.loads((place / BUILT).read_text())["values"]
+        values = json.loads(json.dumps(read_engine(place)[0], default=str))
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        return f"{place}: {error}"
+    changed = [name for name in sorted({*noted, *values}) if noted.get(name) != values.get(name)]
+    return f"{place}: changed since it was built: {', '.join(changed)}" if changed else None
 
 
 @contextlib.contextmanager
@@ -70,12 +82,20 @@ def workshop(cache: Path, key: str, progress: Progress) -> Iterator[Workshop]:
     cache.mkdir(parents=True, exist_ok=True)
     with exclusive(cache / f".{key}.lock", limit_s=LOCK_LIMIT_S, waiting=progress):
         for leftover in cache.glob(f".{key}.partial-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+            _sweep(leftover)
         root = Path(tempfile.mkdtemp(prefix=f".{key}.partial-", dir=cache))
         try:
             yield Workshop(root)
         finally:
             shutil.rmtree(root, ignore_errors=True)
+
+
+def _sweep(leftover: Path) -> None:
+    """Remove what a build that was killed left behind; a container outlives the one who started it."""
+    with contextlib.suppress(OSError, ValueError, TargetNotReady):
+        program, name = (leftover / CONTAINER).read_text().splitlines()
+        remove_container(Container(program, name))
+    shutil.rmtree(leftover, ignore_errors=True)
 
 
 def run_steps(todo: list[Step], shop: Workshop, wrap: Wrap, log: Path, progress: Progress) -> dict[str, float]:
@@ -103,8 +123,7 @@ def publish(
     Raises UsageError when it is no engine, lacks ranks, or is another one than the spec says.
     """
     found = inspect_folder(shop.engine)
-    differ = [str(difference) for difference in differences(expected, found.values)]
-    differ += [f"{part}: {why}" for part, why in found.not_told.items()]
+    differ = complaints(expected, found.values, found.not_told)
     if differ:
         raise UsageError(
             f"what was built is not what {spec.name} says:\n  " + "\n  ".join(differ),
@@ -123,6 +142,8 @@ def publish(
 def _run(
     step: Step, command: list[str], container: Container | None, shop: Workshop, log: Path, progress: Progress
 ) -> None:
+    if container is not None:
+        (shop.root / CONTAINER).write_text(f"{container.program}\n{container.name}\n")
     child = _begin(step, command, shop, log)
     began = said = time.monotonic()
     try:
@@ -140,7 +161,8 @@ def _run(
         if container is not None:
             remove_container(container)
     if child.popen.returncode != 0:
-        raise _failed(f"{step.name} failed ({ending(child.popen.returncode)})", log)
+        code = child.popen.returncode
+        raise _failed(f"{step.name} failed ({ending(code)})", log, advice_if_killed(code))
 
 
 def _begin(step: Step, command: list[str], shop: Workshop, log: Path) -> Child:
@@ -152,10 +174,10 @@ def _begin(step: Step, command: list[str], shop: Workshop, log: Path) -> Child:
     return process.start(command, os.environ, log, working_folder=shop.root, tethered=True)
 
 
-def _failed(headline: str, log: Path) -> HarnessError:
+def _failed(headline: str, log: Path, advice: str = "") -> HarnessError:
     text = server_log.read_tail(log)
     known = explain(text)
-    advice = f"{known.sentence}: {known.advice}\n  " if known else ""
+    advice = f"{known.sentence}: {known.advice}\n  " if known else advice
     last = "\n  ".join(server_log.last_lines(text)) or "(it said nothing)"
     return UsageError(f"{headline}; the end of its log:\n  {last}", hint=f"{advice}the whole log: {log}")
 
@@ -180,6 +202,9 @@ def build(request: BuildRequest, progress: Progress) -> tuple[Path, bool]:
     found = find_built(request.cache, key)
     if found is not None and not request.force:
         return found, False
+    place = request.cache / key
+    if found is None and place.is_dir():
+        progress(f"building again, the engine in the cache is damaged: {why_damaged(place)}")
     with workshop(request.cache, key, progress) as shop:
         found = find_built(request.cache, key)  # somebody else may have built it while we waited for the lock
         if found is not None and not request.force:

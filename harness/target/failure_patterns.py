@@ -188,6 +188,13 @@ PATTERNS: tuple[FailurePattern, ...] = (
         FROM_MEMORY,
     ),
     _pattern(
+        r"No such file or directory \(os error 2\)",
+        "a file that a model of the repository reads is not there, most likely the tokenizer's",
+        "check `tokenizer` (else `source`) under `model` in the spec: its folder must hold tokenizer.json, and in a "
+        "container be mounted",
+        "seen: what the library tokenizers says, which names no file",
+    ),
+    _pattern(
         r"is not a (?:local folder|valid model identifier)|Repository Not Found|401 Client Error|gated repo",
         "the model cannot be had from Hugging Face: wrong name, no network, or no right to it",
         "download it first and give its folder as the model's source, or set HF_TOKEN where the server runs",

@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from harness.engine.inspect import Found, engine_values
+from harness.engine.engine_config import CONFIG, read_engine
+from harness.engine.inspect import Found
 from harness.errors import TargetNotReady, UsageError
 from harness.target.describe import describe
 from harness.target.endpoint import Endpoint
@@ -16,7 +17,6 @@ from harness.target.openai_server import served_models
 from harness.target.reach import require_reachable, speaks_http1
 from harness.target.triton import Contract, Description
 
-CONFIG = "config.json"
 _ADDRESS = re.compile(r"[A-Za-z0-9_.-]+:\d{1,5}|\[[0-9A-Fa-f:.]+\]:\d{1,5}")
 
 
@@ -24,26 +24,15 @@ def inspect_folder(folder: Path) -> Found:
     """An engine folder as `trtllm-build` leaves it. Raises UsageError when it is none."""
     file = folder / CONFIG
     try:
-        config = json.loads(file.read_text())
+        values, missing = read_engine(folder)
     except OSError as error:
         raise UsageError(
             f"{file} cannot be read: {error.strerror}", hint="an engine is a folder with config.json and rank*.engine"
         ) from error
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise UsageError(f"{file} is no JSON: {error}") from error
-    try:
-        values = engine_values(config)
-    except (ValueError, AttributeError, TypeError, KeyError) as error:
+    except ValueError as error:
         raise UsageError(f"{file}: {error}", hint="give the folder that trtllm-build wrote to") from error
-    ranks = sorted(folder.glob("rank*.engine"))
-    values["ranks"] = len(ranks)
-    values["engine_bytes"] = sum(rank.stat().st_size for rank in ranks)
-    missing = {}
-    if "version" not in values:
-        missing["version"] = "config.json has none: the TensorRT-LLM that loads it may refuse it"
-    wanted = values.get("world_size")
-    if wanted is not None and wanted != len(ranks):
-        missing["ranks"] = f"config.json says {wanted} ranks, {len(ranks)} rank*.engine files are there"
     return Found(str(folder), values, missing)
 
 

@@ -6,8 +6,11 @@ over several GPUs starts the others itself, so one pod holds all GPUs of an inst
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from typing import Any
 
 import yaml
@@ -21,6 +24,7 @@ PRODUCT_LABEL = "nvidia.com/gpu.product"  # set by NVIDIA's GPU feature discover
 MOUNT = "/models"
 DRAIN_S = 10  # between the pod's leaving the service and Triton's being told to stop
 LEAVE_S = 120  # requests in flight may take so long
+END_OF_PROGRAM = "END_OF_PROGRAM"
 
 
 @dataclass(frozen=True)
@@ -51,20 +55,43 @@ def serving(deployed: Deployed) -> list[Manifest]:
     return [*claims, _deployment(deployed), _service(deployed)]
 
 
-def build_job(name: str, image: str, steps: Sequence[Step], deployed: Deployed, read_back: str) -> list[Manifest]:
-    """A job that runs the steps one after the other and stops at the first that fails.
+@dataclass(frozen=True)
+class JobPlaces:
+    """Folders of a build job, on its claim. The last step of the build makes `unfinished`."""
 
-    The engine is written beside its place and renamed at the end, as on this machine: once `read_back`, a script for
-    Python that gets the engine's folder, has found it to be what the spec says.
+    checkpoint: str  # removed at the end, however it ends
+    unfinished: str  # likewise
+    engine: str  # the folder of the engine: there only once it was read back and is what the spec says
+
+
+def build_script(steps: Sequence[Step], places: JobPlaces, asked: Mapping[str, Sequence[Any]]) -> str:
+    """Run the steps, stop at the first that fails, judge what was made, and only then give it its name.
+
+    `asked`: see `engine.inspect.asked_of_a_job`. An engine that is there already stays until another takes its place.
     """
-    fresh = f"rm -rf {' '.join(step.makes for step in steps if step.name != 'download')}"
-    script = "\n".join(
-        ["set -euo pipefail", fresh, *(f"echo 'step: {step.name}'\n{shown(step.command)}" for step in steps)]
+    swept = f"rm -rf {shlex.quote(places.checkpoint)} {shlex.quote(places.unfinished)}"
+    unfinished, engine = shlex.quote(places.unfinished), shlex.quote(places.engine)
+    judge = resources.files("harness.engine").joinpath("engine_config.py").read_text()
+    return "\n".join(
+        [
+            "set -euo pipefail",
+            f"trap {shlex.quote(swept)} EXIT",
+            swept,
+            *(f"echo {shlex.quote(f'step: {step.name}')}\n{shown(step.command)}" for step in steps),
+            "echo 'step: read back'",
+            f"python3 - {unfinished} {shlex.quote(json.dumps(asked))} <<'{END_OF_PROGRAM}'",
+            f"{judge}{END_OF_PROGRAM}",
+            f"rm -rf {engine}",
+            f"mv {unfinished} {engine}",
+            f"echo {shlex.quote(f'the engine: {places.engine}')}",
+            "",
+        ]
     )
-    final = steps[-1].makes.removesuffix(".partial")
-    script += f"\necho 'step: read back'\npython3 - {steps[-1].makes} <<'READ_BACK'\n{read_back.rstrip()}\nREAD_BACK"
-    script += f"\nrm -rf {final}\nmv {steps[-1].makes} {final}\n"
-    pod = _pod(deployed, {"command": ["/bin/bash", "-c", script], "image": image, "name": "build"})
+
+
+def build_job(name: str, script: str, deployed: Deployed) -> list[Manifest]:
+    """A job that runs the script of a build, once."""
+    pod = _pod(deployed, {"command": ["/bin/bash", "-c", script], "image": deployed.image, "name": "build"})
     pod["restartPolicy"] = "Never"
     job = {
         "apiVersion": "batch/v1",

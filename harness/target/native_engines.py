@@ -64,6 +64,23 @@ def native_start(spec: NativeSpec, place: NativePlace, render: Render, progress:
     return _start(spec, place, command, Health("Triton", place.ports.http), mounts, published)
 
 
+def with_whole_paths(spec: NativeSpec) -> NativeSpec:
+    """The spec with folders of this host (`./…`, `../…`, `~…`) by their full path.
+
+    A server has another working folder than we have, and a container another home.
+    """
+    here = {name: _whole(getattr(spec.model, name)) for name in ("source", "tokenizer")}
+    changed: dict[str, object] = {"model": spec.model.model_copy(update=here)}
+    if isinstance(spec, ServeEngine) and here["source"] != spec.model.source:
+        changed["server"] = spec.server.model_copy(update={"served_model_name": spec.models[0]})
+    return spec.model_copy(update=changed)
+
+
+def _whole(name: str | None) -> str | None:
+    is_folder = name is not None and name.startswith(("./", "../", "~"))
+    return str(Path(name).expanduser().resolve()) if name is not None and is_folder else name
+
+
 def tritonserver_here() -> str:
     """The tritonserver of this host. Raises UsageError when there is none."""
     found = shutil.which("tritonserver") or native_commands.TRITON
@@ -135,6 +152,11 @@ def _built(spec: ClassicEngine, progress: Progress) -> Path:
     cache = cache_folder() / "trtllm"
     key = engine_build.key_of(spec, cache, progress)
     found = engine_build.find_built(cache, key)
+    if found is None and (cache / key).is_dir():
+        raise UsageError(
+            f"the engine of {spec.name} in the cache is damaged: {engine_build.why_damaged(cache / key)}",
+            hint=f"build it again, it takes minutes to hours: harness engine build {spec.name}",
+        )
     if found is None:
         raise UsageError(
             f"the engine of {spec.name} has not been built (there is no {cache / key})",

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from harness.engine.classic import ClassicEngine
 from harness.engine.cpu import CpuEngine
-from harness.engine.inspect import differences, expected_of_server
+from harness.engine.engine_config import differences
+from harness.engine.inspect import expected_of_server
 from harness.engine.llmapi import LlmApiEngine, ServeEngine
 from harness.engine.load import LoadedEngine
 from harness.engine.native_repository import Places, classic_repository, llmapi_repository
@@ -30,7 +31,7 @@ from harness.target.inspect_engine import contract_name
 from harness.target.launch import READY_LIMIT_S, lay_out, prepare_parts
 from harness.target.model_cache import TOKENIZER
 from harness.target.native import Running, ServerStart
-from harness.target.native_engines import NativePlace, native_start
+from harness.target.native_engines import NativePlace, native_start, with_whole_paths
 from harness.target.ports import LOOPBACK, Ports, WantedPorts, choose
 from harness.target.process import Child
 from harness.target.readiness import Health
@@ -155,7 +156,8 @@ def _prepare(
                 hint="write `on: embedded` or `on: process`",
             )
         return _own_triton(engine, root, ports, progress)
-    return native_start(spec, NativePlace(on, root, ports), _render, progress), _tokenizer(spec)
+    whole = with_whole_paths(spec)
+    return native_start(whole, NativePlace(on, root, ports), _render, progress), _tokenizer(whole)
 
 
 def _render(spec: ClassicEngine | LlmApiEngine, engine_dir: str) -> Mapping[str, bytes]:

@@ -20,6 +20,7 @@ import psutil
 
 TETHER = Path(__file__).with_name("tethered.py")
 POLL_S = 0.05
+SHELL_SIGNALS = 128  # shells and docker tell a signal as an exit code above this
 KILL_S = 5.0  # bound of the wait for processes that were sent SIGKILL
 
 
@@ -137,6 +138,13 @@ def ending(return_code: int) -> str:
     with contextlib.suppress(ValueError):
         return f"signal {-return_code} ({signal.Signals(-return_code).name})"
     return f"signal {-return_code}"
+
+
+def advice_if_killed(return_code: int) -> str:
+    """What to look at when a process, or the program of a container, was ended by SIGKILL; else nothing."""
+    if return_code not in (-signal.SIGKILL, SHELL_SIGNALS + signal.SIGKILL):
+        return ""
+    return "somebody killed it: the kernel does when the host's memory (or the container's) runs out: see dmesg\n  "
 
 
 def _session(pid: int) -> int | None:

@@ -20,7 +20,7 @@ from harness.errors import TargetNotReady
 from harness.target import server_log
 from harness.target.failure_patterns import explain
 from harness.target.ports import LOOPBACK, Ports
-from harness.target.process import ending
+from harness.target.process import advice_if_killed, ending
 from harness.units import show_duration
 
 POLL_S = 0.1
@@ -77,7 +77,8 @@ def wait_for_health(
     live = False
     while (now := time.monotonic()) - began < limit_s:
         if server.poll() is not None:
-            raise _not_ready(f"{health.name} ended before it was ready ({ending(server.returncode)})", log)
+            headline = f"{health.name} ended before it was ready ({ending(server.returncode)})"
+            raise _not_ready(headline, log, advice_if_killed(server.returncode))
         _raise_if_hopeless(health.name, log)
         if not live and answers(health.port, health.live):
             live = True
@@ -138,7 +139,7 @@ def _hint(text: str, log: Path) -> str:
     return f"{advice}the whole log: {log}"
 
 
-def _not_ready(headline: str, log: Path) -> TargetNotReady:
+def _not_ready(headline: str, log: Path, advice: str = "") -> TargetNotReady:
     text = server_log.read_tail(log)
     cause, known = server_log.reason(text), explain(text)
     if cause is not None:
@@ -149,4 +150,4 @@ def _not_ready(headline: str, log: Path) -> TargetNotReady:
     if busy:
         headline += f", still loading {', '.join(busy)}"
     last = "\n  ".join(server_log.last_lines(text)) or "(the log is empty)"
-    return TargetNotReady(f"{headline}; the end of its log:\n  {last}", hint=f"the whole log: {log}")
+    return TargetNotReady(f"{headline}; the end of its log:\n  {last}", hint=f"{advice}the whole log: {log}")

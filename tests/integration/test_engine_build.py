@@ -15,23 +15,14 @@ import sys
 import textwrap
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from harness.engine import read_back
-from harness.engine.build_steps import BuildPlaces, steps
 from harness.engine.classic import ClassicEngine
-from harness.engine.inspect import differences, engine_values, expected_of_engine, expected_values
-from harness.engine.native_repository import Places, classic_repository
-from harness.engine.native_templates import find_templates
-from harness.engine.spec import NativeSpec
+from harness.engine.inspect import expected_values
 from harness.errors import UsageError
-from harness.target import engine_build, kubernetes
+from harness.target import engine_build
 from harness.target.engine_build import BuildRequest, build
-from harness.target.native_engines import NativePlace, native_start
-from harness.target.places import cache_folder
-from harness.target.ports import Ports
 from harness.target.process import identify
 
 pytestmark = pytest.mark.integration
@@ -56,9 +47,14 @@ BUILD = """
     if mode == "fails":
         print("RuntimeError: CUDA out of memory. Tried to allocate 20 GiB", flush=True)
         sys.exit(1)
+    if mode == "killed":
+        os.kill(os.getpid(), 9)
     if mode == "hangs":
         open(os.environ["CALLS"] + ".pid", "w").write(str(os.getpid()))
-        time.sleep(120)
+        for _ in range(1200):
+            if os.path.exists(os.environ["CALLS"] + ".go"):
+                break
+            time.sleep(0.1)
     batch = int(said("--max_batch_size")) // (2 if mode == "other" else 1)
     config = {
         "version": "1.2.1",
@@ -157,6 +153,16 @@ def test_a_failed_build_leaves_its_log_and_its_reason(request_: BuildRequest, mo
     assert "never the real tool" in log.read_text()
 
 
+def test_a_builder_that_the_kernel_kills_says_so_with_the_likely_cause(
+    request_: BuildRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUILD_MODE", "killed")
+    with pytest.raises(UsageError, match=r"trtllm-build failed \(signal 9 \(SIGKILL\)\)") as caught:
+        build(request_, silent)
+    assert "host's memory" in (caught.value.hint or "")
+    assert left(request_) == []
+
+
 def test_an_engine_that_is_not_the_spec_s_is_refused(request_: BuildRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BUILD_MODE", "other")
     with pytest.raises(UsageError, match="max_batch_size is 32, the spec says 64"):
@@ -181,17 +187,16 @@ def test_a_step_that_does_not_end_is_ended(request_: BuildRequest, monkeypatch: 
     assert left(request_) == []
 
 
-def test_a_build_that_is_killed_leaves_nothing_that_looks_finished_and_no_process(
-    request_: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The builder itself gets kill -9, in the middle of trtllm-build; the next build clears up and succeeds."""
+def another_builder(request: BuildRequest) -> tuple[subprocess.Popen[bytes], int]:
+    """A process that builds the same and is now in the middle of trtllm-build, which hangs; and the pid of that."""
     program = f"""
         import sys
         from pathlib import Path
         from harness.engine.classic import ClassicEngine
         from harness.target.engine_build import BuildRequest, build
-        spec = ClassicEngine.model_validate_json({request_.spec.model_dump_json()!r})
-        build(BuildRequest(spec, {{}}, Path({str(request_.cache)!r}), {request_.tensorrt_llm!r}), print)
+        spec = ClassicEngine.model_validate_json({request.spec.model_dump_json()!r})
+        image, program = {request.image!r}, {request.program!r}
+        build(BuildRequest(spec, {{}}, Path({str(request.cache)!r}), {request.tensorrt_llm!r}, image, program), print)
     """
     variables = {**os.environ, "BUILD_MODE": "hangs", "PYTHONPATH": os.pathsep.join(sys.path)}
     builder = subprocess.Popen(
@@ -201,77 +206,94 @@ def test_a_build_that_is_killed_leaves_nothing_that_looks_finished_and_no_proces
     deadline = time.monotonic() + 30
     while not (pid_file.exists() and pid_file.read_text()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.kill(builder.pid, signal.SIGKILL)
-    builder.wait(10)
-    tool_pid = int(pid_file.read_text())
+    return builder, int(pid_file.read_text())
+
+
+def test_a_build_that_is_killed_leaves_nothing_that_looks_finished_and_the_one_that_waits_goes_on(
+    request_: BuildRequest, tmp_path: Path
+) -> None:
+    """The builder itself gets kill -9, in the middle of trtllm-build, while another waits for it."""
+    builder, tool_pid = another_builder(request_)
+    key = engine_build.key_of(request_.spec, request_.cache, silent)
+    said: list[str] = []
+
+    def kill_it_once_it_is_waited_for(line: str) -> None:
+        said.append(line)
+        if "another process is making the same thing" in line:
+            assert engine_build.find_built(request_.cache, key) is None
+            builder.kill()
+            builder.wait(10)
+
+    place, is_new = build(request_, kill_it_once_it_is_waited_for)
+    assert is_new
+    assert builder.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 10
     while identify(tool_pid) is not None and time.monotonic() < deadline:
         time.sleep(0.05)
     assert identify(tool_pid) is None
-    key = engine_build.key_of(request_.spec, request_.cache, silent)
-    assert engine_build.find_built(request_.cache, key) is None
-    place, is_new = build(request_, silent)
-    assert is_new
     assert left(request_) == [place.name]
 
 
-def test_a_run_starts_the_engine_that_was_built(request_: BuildRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HARNESS_CACHE", str(request_.cache))
-    place, _ = build(dataclasses.replace(request_, cache=cache_folder() / "trtllm"), silent)
-    tool(Path(request_.tensorrt_llm), "tritonserver", "raise SystemExit('constructed, never the real one')")
-    root = request_.cache / "server"
-    root.mkdir()
-    rendered: list[str] = []
+def test_a_container_that_a_killed_build_left_is_removed_by_the_next(request_: BuildRequest, tmp_path: Path) -> None:
+    """A constructed `docker`: it runs what it is given here, and notes how it is called."""
+    docker = """
+        import os, sys
+        with open(os.environ["CALLS"] + ".docker", "a") as calls:
+            calls.write(" ".join(sys.argv[1:]) + "\\n")
+        if sys.argv[1] == "run":
+            os.execvp(sys.argv[sys.argv.index("image") + 1], sys.argv[sys.argv.index("image") + 1 :])
+    """
+    tool(tmp_path / "tools", "docker", docker)
+    inside = dataclasses.replace(request_, image="image", program="docker")
+    builder, _ = another_builder(inside)
+    builder.kill()
+    builder.wait(10)
+    run = (tmp_path / "calls.docker").read_text().splitlines()[-1].split()
+    assert run[0] == "run"
+    build(request_, silent)
+    last = (tmp_path / "calls.docker").read_text().splitlines()[-1]
+    assert last == f"rm --force {run[run.index('--name') + 1]}"
 
-    def render(spec: NativeSpec, engine_dir: str) -> dict[str, bytes]:
-        assert isinstance(spec, ClassicEngine)
-        rendered.append(engine_dir)
-        return classic_repository(spec, Places(engine_dir, "/t"), find_templates(spec.kind, None))
 
-    start = native_start(request_.spec, NativePlace("process", root, Ports(1, 2, 3)), render, silent)
-    assert rendered == [str(place)]
-    configuration = (root / "repository" / "tensorrt_llm" / "config.pbtxt").read_text()
-    assert str(place) in configuration
-    assert start.command[0].endswith("tritonserver")
+def test_two_that_build_the_same_at_once_build_it_once(request_: BuildRequest, tmp_path: Path) -> None:
+    """The other one is let go on once we wait for it: its engine is ours."""
+    builder, _ = another_builder(request_)
+
+    def let_it_go_on(line: str) -> None:
+        if "another process is making the same thing" in line:
+            (tmp_path / "calls.go").touch()
+
+    place, is_new = build(request_, let_it_go_on)
+    assert not is_new
+    assert builder.wait(10) == 0
+    assert calls(tmp_path) == 1
+    assert left(request_) == [place.name]
 
 
 @pytest.mark.parametrize(
-    ("mode", "said"),
-    [("right", ""), ("other", "max_batch_size is 32, the spec says 64"), ("fails", "CUDA out of memory")],
+    ("file", "content", "reason"),
+    [
+        ("config.json", None, "No such file"),
+        ("config.json", "{}", "no TensorRT-LLM engine"),
+        ("config.json", '"max_batch_size": 32', "changed since it was built: max_batch_size"),
+        ("rank0.engine", None, "changed since it was built: engine_bytes, ranks"),
+        ("rank0.engine", "half", "changed since it was built: engine_bytes"),
+        ("built.json", "", "Expecting value"),
+    ],
 )
-def test_the_job_of_a_cluster_reads_back_what_it_built(
-    request_: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, said: str
+def test_an_engine_that_was_damaged_later_is_not_used_but_built_again(
+    request_: BuildRequest, file: str, content: str | None, reason: str
 ) -> None:
-    """Its script, run by the bash of this machine with the constructed tools."""
-    monkeypatch.setenv("BUILD_MODE", mode)
-    spec, root = request_.spec, tmp_path / "claim"
-    root.mkdir()
-    places = BuildPlaces(request_.tensorrt_llm, spec.model.source, str(root / "checkpoint"), str(root / "e.partial"))
-    deployed = kubernetes.Deployed("build-mine", "image", [], gpus=1)
-    (job,) = kubernetes.build_job("build-mine", "image", steps(spec, places), deployed, read_back.script(spec))
-    command = job["spec"]["template"]["spec"]["containers"][0]["command"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode == 0) == (mode == "right"), done.stdout + done.stderr
-    assert said in done.stdout + done.stderr
-    assert (root / "e").exists() == (mode == "right"), "what is not the spec's engine never gets its name"
-
-
-def test_the_script_and_the_harness_find_the_same_differences(
-    request_: BuildRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spec, folder = request_.spec, tmp_path / "engine"
-    folder.mkdir()
-    (folder / "rank0.engine").write_bytes(b"-")
-    text = compile(read_back.script(spec), "read back", "exec")
-    monkeypatch.setattr(sys, "argv", ["-", str(folder)])
-    for name, place, allowed in read_back.checks(spec):
-        config: dict[str, Any] = {"build_config": {"plugin_config": {}}, "pretrained_config": {"mapping": {}}}
-        part = config
-        for key in place:
-            part = part.setdefault(key, {})
-        for value in (allowed[0], "something else", 987654):
-            part[name] = value
-            (folder / "config.json").write_text(json.dumps(config))
-            with pytest.raises(SystemExit) as ended:
-                exec(text, {})
-            same = not differences({name: expected_of_engine(spec)[name]}, engine_values(config))
-            assert (not ended.value.code) == same, (name, value)
+    place, _ = build(request_, silent)
+    if content is None:
+        (place / file).unlink()
+    elif content.startswith('"'):
+        (place / file).write_text((place / file).read_text().replace('"max_batch_size": 64', content))
+    else:
+        (place / file).write_text(content)
+    said: list[str] = []
+    again, is_new = build(request_, said.append)
+    assert (again, is_new) == (place, True)
+    assert reason in next(line for line in said if "damaged" in line)
+    assert engine_build.why_damaged(place) is None
+    assert left(request_) == [place.name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import stat
 import sys
@@ -149,6 +150,92 @@ def test_a_server_that_dies_while_loading_is_explained(tmp_path: Path) -> None:
         bring_up(start, tmp_path / "log")
     assert "out of memory" in caught.value.message
     assert "too little free memory" in (caught.value.hint or "")
+
+
+# What TensorRT-LLM says as Triton wraps it: the texts of its source and of issues, see tests/unit/target.
+LOAD_FAILED = """\
+I1125 05:00:00.000000 1 model_lifecycle.cc:472] "loading: tensorrt_llm:1"
+[TensorRT-LLM][INFO] Engine version 1.2.1 found in the config file, assuming engine(s) built by new builder API.
+E1125 05:00:01.000000 1 model_lifecycle.cc:642] "failed to load 'tensorrt_llm' version 1: Internal: {why}"
+I1125 05:00:01.000000 1 model_lifecycle.cc:777] "failed to load 'tensorrt_llm'"
+error: creating server: Internal - failed to load all models
+"""
+CREATING = "unexpected error when creating modelInstanceState: [TensorRT-LLM][ERROR]"
+
+
+@pytest.mark.parametrize("leaves", [True, False], ids=["ends", "runs on"])
+@pytest.mark.parametrize(
+    ("why", "reason", "next_step"),
+    [
+        (
+            f"{CREATING} CUDA runtime error in ::cudaMallocAsync(ptr, n, pool, stream): out of memory",
+            "out of memory",
+            "lower kv_cache_free_gpu_mem_fraction",
+        ),
+        (
+            f"{CREATING} Assertion failed: maxTokensInPagedKvCache (1024) must be large enough to process at least 1 "
+            "sequence to completion (i.e. must be larger than beam_width (1) * tokensPerBlock (64))",
+            "maxTokensInPagedKvCache (1024)",
+            "lower max_seq_len",
+        ),
+        (
+            f"{CREATING} IPluginRegistry::getCreator: could not find plugin GPTAttention version 1",
+            "could not find plugin GPTAttention",
+            "build the engine with the version that serves it",
+        ),
+        (
+            f"{CREATING} Error opening engine file: /engines/8b/rank0.engine: No such file or directory",
+            "/engines/8b/rank0.engine",
+            "check engine_dir and tokenizer",
+        ),
+        (
+            f"{CREATING} When KV cache block reuse is set, model has to be built with paged context FMHA support",
+            "paged context FMHA",
+            "set enable_kv_cache_reuse: false",
+        ),
+    ],
+    ids=["out of memory", "KV cache too small", "plugin missing", "bad path", "reuse without paging"],
+)
+def test_a_model_that_does_not_load_is_the_reason_and_comes_with_the_next_step(
+    tmp_path: Path, why: str, reason: str, next_step: str, leaves: bool
+) -> None:
+    """Whether the server then ends or, as some do, runs on without the model; nothing of it is left."""
+    source = f"""
+        import os, sys, time
+        open("pid", "w").write(str(os.getpid()))
+        sys.stdout.write({LOAD_FAILED.format(why=why)!r})
+        sys.stdout.flush()
+        {"sys.exit(1)" if leaves else "time.sleep(60)"}
+    """
+    start = ServerStart([str(script(tmp_path, "tritonserver", source))], Health("Triton", 1), tmp_path, grace_s=1)
+    with pytest.raises(TargetNotReady, match="model tensorrt_llm failed to load") as caught:
+        bring_up(start, tmp_path / "log")
+    assert reason in caught.value.message
+    assert next_step in (caught.value.hint or "")
+    assert alive((int((tmp_path / "pid").read_text()),)) == []
+
+
+def test_a_repository_that_is_not_there_is_named_by_the_real_triton(broken: ServerStart, tmp_path: Path) -> None:
+    (flag,) = [word for word in broken.command if word.startswith("--model-repository=")]
+    command = [word if word != flag else f"--model-repository={tmp_path}/nowhere" for word in broken.command]
+    with pytest.raises(TargetNotReady, match="ended before it was ready") as caught:
+        bring_up(dataclasses.replace(broken, command=command), tmp_path / "log")
+    assert f"{tmp_path}/nowhere" in f"{caught.value.message} {caught.value.hint}"
+    assert "check the path; in a container, whether it is mounted" in (caught.value.hint or "")
+
+
+def test_a_server_that_the_kernel_kills_while_it_loads_says_so_with_the_likely_cause(tmp_path: Path) -> None:
+    """Host memory is what runs out when weights are read; the server's log then ends without a word."""
+    source = """
+        import os, signal
+        print("[TensorRT-LLM][INFO] loading weights", flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    start = ServerStart([str(script(tmp_path, "killed", source))], Health("Triton", 1), tmp_path)
+    with pytest.raises(TargetNotReady, match="SIGKILL") as caught:
+        bring_up(start, tmp_path / "log")
+    assert "loading weights" in caught.value.message
+    assert "host's memory" in (caught.value.hint or "")
 
 
 def test_a_server_that_hangs_is_ended_with_its_children_and_told_what_it_was_doing(tmp_path: Path) -> None:
@@ -353,6 +440,13 @@ def test_a_classic_engine_that_was_not_built_names_the_command_that_builds_it(
     ):
         pass
     assert "harness engine build classic" in (caught.value.hint or "")
+    place = Path(str(caught.value).partition("there is no ")[2].partition(")")[0])
+    place.mkdir(parents=True)  # as if its mark had been lost
+    with (
+        pytest.raises(UsageError, match=r"in the cache is damaged: .*built\.json"),
+        open_target(target, progress=silent, log=tmp_path / "log"),
+    ):
+        pass
 
 
 CLASSIC_SPEC = """\

@@ -23,7 +23,8 @@ from embedded_server import SETTINGS, EmbeddedServer, build_model, server_python
 from tokenizers import Tokenizer
 
 from harness.engine.classic import ClassicEngine
-from harness.engine.inspect import differences, expected_of_server
+from harness.engine.engine_config import differences
+from harness.engine.inspect import expected_of_server
 from harness.engine.load import load_engine
 from harness.engine.native_repository import Places, classic_repository, llmapi_repository
 from harness.engine.native_templates import find_templates

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from harness.engine.inspect import differences, engine_values, expected_values, not_compared
+from harness.engine.engine_config import differences, engine_values, not_compared
+from harness.engine.inspect import expected_values
 from harness.engine.load import load_engine
 
 CONFIG: dict[str, Any] = {

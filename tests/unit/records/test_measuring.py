@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from harness.errors import RunFolderError
 from harness.records.schemas import TELEMETRY
 from harness.records.store import PartWriter, RunFolder
+from tests.oracle.runs import manifest
 
 HOLD = """\
 import sys
@@ -52,3 +54,21 @@ def test_the_process_that_measures_may_merge(tmp_path: Path) -> None:
     with folder.measuring():
         assert folder.telemetry().num_rows == 0
     assert not (folder.path / ".measuring").exists()
+
+
+def test_who_measures_may_look_at_telemetry_without_taking_its_open_part_away(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run")
+    folder.write_manifest(manifest([]))
+    with folder.measuring():
+        with PartWriter(folder.part_path("telemetry", "a1"), TELEMETRY) as writer:
+            for number in range(4):
+                writer.write(_sample(number))
+                assert folder.telemetry()["time_ns"].to_pylist() == list(range(number + 1)), "all there is so far"
+        folder.merge_parts()
+    assert folder.telemetry()["time_ns"].to_pylist() == [0, 1, 2, 3], "nothing was lost by looking"
+    assert not list((folder.path / "parts").glob("telemetry-*"))
+
+
+def _sample(time_ns: int) -> pa.Table:
+    row = {"time_ns": time_ns, "source": "host", "entity": "host", "metric": "cpu", "value": 1.0, "unit": "ratio"}
+    return pa.Table.from_pylist([row], schema=TELEMETRY)

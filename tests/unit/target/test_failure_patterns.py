@@ -50,6 +50,7 @@ TEXTS = [
         "FileNotFoundError: [Errno 2] No such file or directory: '/engines/8b/config.json'",
         "a path that the server needs",
     ),
+    ("Exception: No such file or directory (os error 2)", "most likely the tokenizer's"),
     ("OSError: meta-llama/X is not a local folder and is not a valid model identifier", "cannot be had from Hugging"),
     ("[Errno 98] error while attempting to bind on address ('127.0.0.1', 8000): in use", "port is in use"),
     ("Bus error (core dumped)", "shared memory is too small"),

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+from click.testing import CliRunner
 
-from harness.engine.build_steps import Step
-from harness.target.kubernetes import Deployed, build_job, serving, to_yaml
+from harness.cli.engine_commands import engine
+from harness.target import kubernetes
+from harness.target.kubernetes import Deployed, serving, to_yaml
 
 DEPLOYED = Deployed(
     name="llama-8b",
@@ -71,22 +77,134 @@ def test_without_a_claim_there_is_none_and_nothing_mounts_one() -> None:
     assert "resources" not in server
 
 
-def test_a_job_stops_at_the_first_step_that_fails_and_renames_last(tmp_path: Path) -> None:
-    """Its script, run by the bash of this machine."""
-    made, partial = tmp_path / "engine", tmp_path / "engine.partial"
+# --- the job that builds: its script, as it is printed, run by the bash of this machine -------------------------------
 
-    def run(second: str, read_back: str = "import sys; assert sys.argv[1:]") -> int:
-        todo = [Step("one", ["mkdir", "-p", str(partial)], "one"), Step("two", second.split(), str(partial))]
-        job = parsed(build_job("build-x", "image", todo, DEPLOYED, read_back))["Job"]
-        assert job["spec"]["backoffLimit"] == 0
-        pod = job["spec"]["template"]["spec"]
-        assert pod["restartPolicy"] == "Never"
-        return subprocess.run(pod["containers"][0]["command"], capture_output=True, timeout=20, check=False).returncode
+SPEC = """\
+kind: classic
+name: mine
+tensorrt_llm_version: "1.2.1"
+model: {{source: {weights}}}
+gpu: {{product: NVIDIA H100 80GB HBM3, memory_gib: 80}}
+checkpoint: {{made_by: convert, script: convert.py}}
+build: {{max_batch_size: 64, max_num_tokens: 4096, max_seq_len: 2048}}
+serving: {{enable_kv_cache_reuse: false}}
+"""
+CONVERT = """\
+import os, sys
+os.makedirs(sys.argv[sys.argv.index("--output_dir") + 1])
+"""
+# A constructed `trtllm-build`, never the real one: the files that TensorRT-LLM's builder is known to write.
+BUILD = """\
+import json, os, sys
+said = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+out, change = said["--output_dir"], json.loads(os.environ["CHANGE"])
+os.makedirs(out)
+limits = {name: int(said[f"--{name}"]) for name in ("max_batch_size", "max_num_tokens", "max_seq_len")}
+config = {
+    "version": "1.2.1",
+    "pretrained_config": {"dtype": "bfloat16", "quantization": {}, "mapping": {"world_size": 1, "tp_size": 1}},
+    "build_config": {**limits, "plugin_config": {}},
+}
+config["build_config"].update(change.get("build_config", {}))
+for name in change.get("lost", []):
+    del config["build_config"][name]
+config["version"] = change.get("version", "1.2.1")
+with open(os.path.join(out, "rank0.engine"), "wb") as rank:
+    rank.write(change.get("rank", "engine").encode())
+with open(os.path.join(out, "config.json"), "w") as file:
+    file.write(change.get("text", json.dumps(config)))
+sys.exit(change.get("status", 0))
+"""
 
-    assert run("false --here") != 0
-    assert not made.exists()
-    assert run("true", "raise SystemExit('another engine')") != 0
-    assert not made.exists(), "what was built is not what was wanted"
-    assert run("true") == 0
-    assert made.is_dir()
-    assert not partial.exists()
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """What the job sees as the mounted claim, and the job as the command prints it."""
+
+    root: Path
+    spec: Path
+    printed: str
+
+    @property
+    def engine(self) -> Path:
+        return self.root / "mine" / "engine"
+
+    def run(self, **change: Any) -> subprocess.CompletedProcess[str]:
+        """The job's own command, as a cluster would start it; `change`: what the constructed builder does otherwise."""
+        (job,) = [each for each in yaml.safe_load_all(self.printed) if each["kind"] == "Job"]
+        command = job["spec"]["template"]["spec"]["containers"][0]["command"]
+        variables = {"PATH": f"{self.root / 'tools'}:{os.environ['PATH']}", "CHANGE": json.dumps(change)}
+        return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=20, check=False)
+
+    def left(self) -> list[str]:
+        return sorted(path.name for path in (self.root / "mine").iterdir())
+
+
+@pytest.fixture
+def claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Claim:
+    monkeypatch.setattr(kubernetes, "MOUNT", str(tmp_path))
+    for folder in ("weights", "tools", "mine"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "tools" / "convert.py").write_text(CONVERT)
+    builder = tmp_path / "tools" / "trtllm-build"
+    builder.write_text(f"#!{sys.executable}\n{BUILD}")
+    builder.chmod(0o755)
+    spec = tmp_path / "mine.yaml"
+    spec.write_text(SPEC.format(weights=tmp_path / "weights"))
+    words = ["build", str(spec), "--in", "kubernetes", "--tensorrt-llm", str(tmp_path / "tools")]
+    done = CliRunner().invoke(engine, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return Claim(tmp_path, spec, done.output)
+
+
+def test_a_job_gives_the_engine_its_name_once_it_is_what_the_spec_says(claim: Claim) -> None:
+    done = claim.run()
+    assert done.returncode == 0, done.stderr
+    assert "step: read back\nread back: it is what the spec says" in done.stdout
+    assert claim.left() == ["engine"]
+    assert {file.name for file in claim.engine.iterdir()} == {"config.json", "rank0.engine", "built.json"}
+    assert f"harness engine inspect {claim.engine} --spec {claim.spec}" in claim.printed
+    seen = CliRunner().invoke(engine, ["inspect", str(claim.engine), "--spec", str(claim.spec)])
+    assert seen.output.count("differs: ") == 0, seen.output
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"build_config": {"max_batch_size": 32}}, "max_batch_size is 32, the spec says 64"),
+        ({"version": "1.1.0"}, "version is 1.1.0, the spec says 1.2.1"),
+        ({"lost": ["max_seq_len"]}, "limits: config.json has no max_seq_len"),
+        ({"text": "{"}, "config.json: Expecting property name"),
+        ({"text": '{"architectures": []}'}, "this is no TensorRT-LLM engine"),
+        ({"text": '{"build_config": null, "pretrained_config": {}}'}, "it is not laid out as an engine's"),
+        ({"rank": ""}, "ranks: rank0.engine is empty"),
+    ],
+)
+def test_a_job_that_built_something_else_fails_with_the_reason_and_leaves_no_engine(
+    claim: Claim, change: dict[str, Any], reason: str
+) -> None:
+    done = claim.run(**change)
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert claim.left() == []
+
+
+def test_a_job_whose_builder_fails_at_its_end_leaves_no_engine_and_the_one_that_was_there(claim: Claim) -> None:
+    assert claim.run(status=3).returncode == 3
+    assert claim.left() == []
+    assert claim.run().returncode == 0
+    before = (claim.engine / "built.json").stat().st_ino
+    assert claim.run(status=3).returncode == 3
+    assert claim.left() == ["engine"]
+    assert (claim.engine / "built.json").stat().st_ino == before
+
+
+def test_a_job_runs_once_and_its_script_can_be_read_and_is_changed_by_no_cluster(claim: Claim) -> None:
+    (job,) = [each for each in yaml.safe_load_all(claim.printed) if each["kind"] == "Job"]
+    assert job["spec"]["backoffLimit"] == 0
+    assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+    assert "- |\n" in claim.printed, "a block, line by line"
+    script = job["spec"]["template"]["spec"]["containers"][0]["command"][2]
+    assert script.isascii()
+    assert "$(" not in script, "Kubernetes would put a variable there"
+    assert "$$" not in script, "Kubernetes would make one of two"
