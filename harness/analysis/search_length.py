@@ -8,12 +8,18 @@ from collections.abc import Sequence
 from harness.analysis.search import STEP, Probed, SearchSettings, confirmed, edges
 
 
+def climb(settings: SearchSettings) -> list[float]:
+    """The loads of the bracket, when the edge lies in the middle of the range (geometrically)."""
+    loads, middle = [settings.lowest], math.sqrt(settings.lowest * settings.highest)
+    while loads[-1] < middle:
+        loads.append(min(loads[-1] * STEP, settings.highest))
+    return loads
+
+
 def estimated_probes(settings: SearchSettings) -> int:
     """About how many probes a search takes, when the edge lies in the middle of the range."""
-    span = math.log(max(settings.highest / settings.lowest, 1.0))
-    climbing = math.ceil(span / 2 / math.log(STEP)) + 1
     halving = math.ceil(math.log2(max(math.log(STEP) / math.log1p(settings.resolution), 1.0)))
-    return climbing + halving + settings.confirmations
+    return len(climb(settings)) + halving + settings.confirmations
 
 
 def probes_left(history: Sequence[Probed], settings: SearchSettings) -> int:

@@ -46,7 +46,7 @@ def answer_of(manifest: Manifest, scenario: Scenario, assessment: Assessment, te
         divisor=results.divisor,
         maximised=results.maximised,
         statistic=results.statistic,
-        objectives=[_in_words(o.metric, o.statistic, *o.bound) for o in scenario.objectives],
+        objectives=[in_words(o.metric, o.statistic, *o.bound) for o in scenario.objectives],
         drift=drift,
         workloads=[_workload(results, scenario, workload.name, drift) for workload in scenario.workload],
     )
@@ -209,10 +209,10 @@ def _with_unbound(points: Sequence[AnswerPoint]) -> list[AnswerPoint]:
 def _why_not(validity: str, objectives: Sequence[ObjectiveResult], maximised: Value) -> str | None:
     if validity == "INVALID":
         return "INVALID"
-    missed = [_in_words(o.metric, o.statistic, o.bound, o.limit) for o in objectives if o.status == "missed"]
+    missed = [in_words(o.metric, o.statistic, o.bound, o.limit) for o in objectives if o.status == "missed"]
     if missed:
         return f"misses {'; '.join(missed)}"
-    undecided = [_in_words(o.metric, o.statistic, o.bound, o.limit) for o in objectives if o.status == "no data"]
+    undecided = [in_words(o.metric, o.statistic, o.bound, o.limit) for o in objectives if o.status == "no data"]
     if undecided:
         return f"too few requests to tell: {'; '.join(undecided)}"
     return maximised.reason if maximised.value is None else None
@@ -238,11 +238,12 @@ def _close(objectives: Sequence[ObjectiveResult]) -> str | None:
             continue
         over = worst_end - o.limit * scale if o.bound.startswith("at_most") else o.limit * scale - worst_end
         if over > 0:
-            return _in_words(o.metric, o.statistic, o.bound, o.limit)
+            return in_words(o.metric, o.statistic, o.bound, o.limit)
     return None
 
 
-def _in_words(metric: str, statistic: str | None, bound: str, limit: float) -> str:
+def in_words(metric: str, statistic: str | None, bound: str, limit: float) -> str:
+    """An objective for people: "time_to_first_token p90 at most 400 ms"."""
     word, _, unit = bound.removeprefix("at_").partition("_")
     shown = {"ms": f"{limit:g} ms", "per_s": f"{limit:g}/s", "ratio": f"{limit:.4g}"}[unit]
     return f"{metric}{f' {statistic}' if statistic else ''} at {word} {shown}"

@@ -13,6 +13,7 @@ from harness.analysis.bound_by import unbound
 from harness.analysis.objective_counts import SHARES
 from harness.analysis.pareto import Candidate, Recommendation, recommend
 from harness.analysis.sized import ProbeRow, SizeAnswer, Sized, by_load_intervals
+from harness.assess.answer import in_words
 from harness.assess.bounds import bounds_of
 from harness.errors import Ending
 from harness.metrics.catalog import METRICS
@@ -118,9 +119,7 @@ def _why_not(one: Sized) -> str | None:
 
 def _in_words(objective: Objective) -> str:
     """An objective, and how a probe looks at it where that is not by the test."""
-    bound, limit = objective.bound
-    words = f"{objective.metric}{f' {objective.statistic}' if objective.statistic else ''}"
-    words += f" {bound.replace('_', ' ')} {limit:g}"
+    words = in_words(objective.metric, objective.statistic, *objective.bound)
     if objective.statistic in SHARES:
         return words
     each = objective.statistic is None and METRICS[objective.metric].level == "request"

@@ -10,7 +10,7 @@ from typing import Any
 from harness.analysis.growth import next_latency, next_throughput
 from harness.analysis.objective_counts import SHARES
 from harness.analysis.search import Found, Probe, Probed, SearchSettings, next_probe, probe_requests
-from harness.analysis.search_length import estimated_probes, probes_left
+from harness.analysis.search_length import climb, estimated_probes, probes_left
 from harness.assess.sized import MAXIMISED
 from harness.plan import deployments as deploying
 from harness.plan.probing import window_s
@@ -23,6 +23,8 @@ from harness.units import show_duration
 ONLY = "only"  # key of the one configuration of a scenario that varies nothing
 CLOSED_LOOP_PROBE_S = 10.0  # guess: how long so few requests take in a closed loop is the server's business
 DRAIN_S = 2.0
+START_S = 8.0  # guess, of a small engine that was built before
+LONGER = 3.0
 NEXT: Mapping[str, Callable[[Sequence[Probed], SearchSettings], Probe | Found]] = {
     "objectives": next_probe,
     "throughput": next_throughput,
@@ -87,13 +89,20 @@ def probes_beforehand(size: Size, settings: SearchSettings) -> int:
 
 
 def estimate(size: Size, warm_up_s: float, settings: SearchSettings, count: int) -> str:
-    """How long `count` configurations will take, before anything is started: probes at the middle of the range."""
+    """How long `count` configurations will take, before anything is started.
+
+    From: every probe decides. To: each one near the edge has to be repeated with `LONGER` times its requests. The edge
+    is assumed in the middle of the range.
+    """
     probes, requests = probes_beforehand(size, settings), probe_requests(settings.share, settings.confidence)
-    middle = (settings.lowest * settings.highest) ** 0.5
-    probe_s = warm_up_s + DRAIN_S + (CLOSED_LOOP_PROBE_S if settings.integer else window_s(size, middle, requests))
+    climbing = climb(settings) if size.mode != "latency" else [settings.lowest]
+    windows = [CLOSED_LOOP_PROBE_S if settings.integer else window_s(size, load, requests) for load in climbing]
+    near = windows[-1] * (probes - len(climbing))
+    rest = START_S + probes * (warm_up_s + DRAIN_S)
+    least, most = (count * (rest + sum(windows) + times * near) for times in (1, 1 + LONGER))
     return (
         f"{count} configuration{'s' * (count > 1)}, about {probes} probes each of at least {requests} requests:"
-        f" about {show_duration(count * probes * probe_s)} and the starts, longer where probes are undecided"
+        f" {show_duration(least)}, and up to {show_duration(most)} where many are undecided"
     )
 
 

@@ -29,7 +29,10 @@ def show_plan(scenario: Scenario, size: Size, console: Console, csv_file: Path |
         ("searched", f"{show(size.lowest)} to {show(size.highest)} {unit}, to within {size.resolution:.0%}"),
         ("mode", size.mode),
         ("objectives", "; ".join(f"{o.metric} {o.statistic or ''} {o.bound[1]:g}" for o in scenario.objectives)),
-        ("a probe", f"at least {searching} requests (confirmations {confirming}), twice as many when undecided"),
+        (
+            "a probe",
+            f"at least {searching} requests (confirmations {confirming}), two to six times as many when undecided",
+        ),
         ("probes", f"about {probes_beforehand(size, settings)} for each configuration"),
         *(("configuration", one.label or "the engine as it is") for one in found),
         ("duration", estimate(size, scenario.phases.warm_up_s, settings, len(found))),

@@ -22,7 +22,8 @@ WORDS = ("VALID", "SUSPECT", "INVALID", NOT_MEASURED)
 def title(manifest: Manifest) -> str:
     """The title of the page."""
     varied = _varied(manifest)
-    what = f"sweep over {' × '.join(varied)}" if varied else f"load test of {_targets(manifest)}"
+    verb = "search" if manifest.campaign == "size" else "sweep"
+    what = f"{verb} over {' × '.join(varied)}" if varied else f"load test of {_targets(manifest)}"
     return f"{manifest.scenario_name}: {what}"
 
 
@@ -31,6 +32,9 @@ def sentence(manifest: Manifest, scenario: Scenario, found: Sequence[Place]) -> 
     load = _loads(found, scenario)
     window = scenario.phases.window_length_s
     length = show_duration(window) if window is not None else f"{scenario.phases.window_requests} requests"
+    if manifest.campaign == "size":
+        probes = f"{_count(len(found), 'probe')}, each as long as its test needs"
+        return f"{_targets(manifest)} at {load}: {probes}. {_origin(found)}"
     workloads = len({place.point.workload for place in found})
     repetitions = max((place.point.repetitions for place in found), default=0)
     size = f"{_count(len(found), 'point')}, {_count(repetitions, 'repetition')} each, windows of {length}"

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from harness.analysis.bound_by import LOAD, UNKNOWN
 from harness.analysis.next_steps import ADVICE
 from harness.analysis.sized import SizeAnswer, Sized
+from harness.report import size_figure
 from harness.report.numbers import digits
-from harness.report.shown import AnswerView, Curves, FigureView, Line, Panel, TextTable
+from harness.report.shown import AnswerView, TextTable
 
 RATES = {
     "goodput": "requests/s within all bounds",
@@ -16,7 +17,6 @@ RATES = {
     "per_user": "output tokens/s per user (p50)",
 }
 WIDE = 1.2  # a gap between the load found and the lowest one lost that deserves a word
-ANSWERS = {"held": 1.0, "undecided": 0.5, "invalid": 0.25, "lost": 0.0}  # height in the figure
 
 
 def views(answer: SizeAnswer | None, run_folder: str) -> tuple[AnswerView, ...]:
@@ -34,7 +34,7 @@ def views(answer: SizeAnswer | None, run_folder: str) -> tuple[AnswerView, ...]:
             warnings=tuple(_warnings(answer)),
             table=_table(answer),
             note=_note(answer),
-            figure=_figure(answer),
+            figure=size_figure.figure(answer),
             next_steps=tuple(_next_steps(answer, best)),
             command=_command(best, run_folder),
         ),
@@ -93,7 +93,6 @@ def _table(answer: SizeAnswer) -> TextTable:
         rate(answer),
         "probes",
         "result",
-        "bound by",
     )
     ranked = sorted(answer.configurations, key=lambda one: -(max(one.values) if one.values else -1.0))
     return TextTable(headers, tuple(_row(answer, one) for one in ranked))
@@ -108,8 +107,7 @@ def _row(answer: SizeAnswer, one: Sized) -> tuple[str, ...]:
         "–" if one.high is None else digits(one.high),
         digits(values[len(values) // 2]) if values else "–",
         str(len(one.probes)),
-        f"recommended: {one.why}" if recommended else one.why,
-        _bound(one),
+        f"{'recommended: ' if recommended else ''}{one.why}{f'; bound {_bound(one)}' if one.bounds else ''}",
     )
 
 
@@ -166,54 +164,3 @@ def _command(best: Sized | None, run_folder: str) -> str:
     if best is None or best.key == "only" or best.engine_name is None:
         return ""
     return f"harness engine render {run_folder}/engines/{best.engine_name}.yaml"
-
-
-def _figure(answer: SizeAnswer) -> FigureView:
-    lines = tuple(line for style, one in enumerate(answer.configurations) if (line := _line(one, style)) is not None)
-    every = Panel("Every probe", answer.unit, "0 lost · ½ undecided · 1 held", lines, log_x=True)
-    fast = tuple(line for i, one in enumerate(answer.configurations) if (line := _speed(one, i)) is not None)
-    throughput = f"output tokens/s per {'GPU' if answer.divisor == 'gpu' else 'server'}"
-    speed = Panel("Throughput against speed per user", "output tokens/s per user (p50)", throughput, fast)
-    rows = [
-        (one.label, digits(p.load), p.purpose, p.answer, p.validity, p.detail)
-        for one in answer.configurations
-        for p in one.probes
-    ]
-    return FigureView(
-        key="probes",
-        title="Probes of the search",
-        description="Left: load, logarithmic, against whether the probe held. Right: what each load gives all users "
-        "together against what it gives one.",
-        caption="Hollow: not VALID." if lines else "Not drawn: nothing was probed.",
-        content=Curves(((every, speed),)) if lines else None,
-        table=TextTable(("configuration", "load", "purpose", "answer", "validity", "seen"), tuple(rows)),
-    )
-
-
-def _line(one: Sized, style: int) -> Line | None:
-    if not one.probes:
-        return None
-    ranked = sorted(one.probes, key=lambda probe: probe.load)
-    return Line(
-        label=one.label,
-        x=tuple(probe.load for probe in ranked),
-        y=tuple(ANSWERS[probe.answer] for probe in ranked),
-        style=style,
-        doubtful=tuple(probe.validity != "VALID" for probe in ranked),
-    )
-
-
-def _speed(one: Sized, style: int) -> Line | None:
-    """Probes that were not stopped, by rising load: what all users together get against what one gets."""
-    seen = [p for p in sorted(one.probes, key=lambda p: p.load) if p.validity != "INVALID"]
-    known = [(p, p.per_user, p.throughput) for p in seen if p.per_user is not None and p.throughput is not None]
-    if not known:
-        return None
-    return Line(
-        label=one.label,
-        x=tuple(per_user for _, per_user, _ in known),
-        y=tuple(rate for _, _, rate in known),
-        style=style,
-        marks=tuple(digits(p.load) for p, _, _ in known),
-        doubtful=tuple(p.validity != "VALID" for p, _, _ in known),
-    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -227,7 +228,7 @@ def key_of(spec: ClassicEngine, cache: Path, progress: Progress) -> str:
         remembered = {}
     weights = checkpoint_hash(Path(spec.model.source).expanduser().resolve(), remembered, progress)
     cache.mkdir(parents=True, exist_ok=True)
-    partial = memory.with_suffix(f".{os.getpid()}")
+    partial = memory.with_suffix(f".{os.getpid()}-{secrets.token_hex(4)}")  # containers that share a cache share pids
     partial.write_text(json.dumps(remembered, indent=0))
     partial.replace(memory)
     return build_key(spec, weights, _gpu(spec))

@@ -136,7 +136,7 @@ def test_the_edge_of_a_known_queue_lies_in_the_interval_also_after_kills_and_a_l
     assert any((each["purpose"], each["answer"]) == ("confirm", "held") for each in found["probes"])
     page = (search.folder / "report.html").read_text()
     assert "Probes of the search" in page
-    assert "error_ratio at most ratio 0.01 (compared as it is, without a test)" in page
+    assert "error_ratio at most 0.01 (compared as it is, without a test)" in page
     assert "goodput_per_server" in found
     assert "per_gpu" not in (search.folder / "size.json").read_text()
 

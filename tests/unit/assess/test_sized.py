@@ -167,9 +167,9 @@ def test_the_section_says_how_each_objective_was_looked_at_and_who_has_no_answer
     answer, _ = _answer(tmp_path, a=_found(8, 9), b=SearchState(went_away="went away under load: it crashed"))
     (view,) = size_answer.views(answer, "runs/x")
     text = " ".join(view.evidence)
-    assert "time_to_first_token p90 at most ms 5;" in text
-    assert "error_ratio at most ratio 0.01 (compared as it is, without a test)" in text
-    assert "request_latency at most ms 9 (of each request: it defines goodput)" in text
+    assert "time_to_first_token p90 at most 5 ms;" in text
+    assert "error_ratio at most 0.01 (compared as it is, without a test)" in text
+    assert "request_latency at most 9 ms (of each request: it defines goodput)" in text
     (warning,) = view.warnings
     assert warning.startswith("Without an answer: engine b (lost under load).")
     assert view.command == "harness engine render runs/x/engines/a.yaml"
@@ -182,7 +182,9 @@ def test_what_bound_a_configuration_is_looked_at_where_it_gave_way(tmp_path: Pat
     assert (given_way.bound_at, never.bound_at) == (9, 12)
     assert [bound.by for bound in given_way.bounds] == ["unknown"]
     (view,) = size_answer.views(answer, "runs/x")
-    assert all("unknown: " in row[-1] for row in view.table.rows), "no gauge was read, and that is said"
+    assert all("; bound at" in row[-1] and "unknown: " in row[-1] for row in view.table.rows), (
+        "no gauge was read, and that is said"
+    )
     assert json.loads(sized.to_json(answer))["configurations"][0]["bound_at"] == 9
 
 
